@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every folder the sandbox reads or writes. Standard library only; nothing is created here."""
+
+import os
+from pathlib import Path
+
+from sandbox.errors import UserError
+
+APP = "optee-sandbox"
+
+
+def _xdg(variable: str, default: str) -> Path:
+    # The specification says to ignore a relative path in these variables.
+    value = os.environ.get(variable, "")
+    return Path(value) if value and Path(value).is_absolute() else Path.home() / default
+
+
+def cache_dir() -> Path:
+    """Downloads and build results, keyed by content: safe to delete at any time."""
+    return _xdg("XDG_CACHE_HOME", ".cache") / APP
+
+
+def inputs_cache_dir() -> Path:
+    return cache_dir() / "inputs"
+
+
+def build_cache_dir() -> Path:
+    return cache_dir() / "build"
+
+
+def state_dir() -> Path:
+    """Machines, keys and secure storage: deleting it loses them."""
+    return _xdg("XDG_STATE_HOME", ".local/state") / APP
+
+
+def machine_dir(name: str) -> Path:
+    return state_dir() / "machines" / name
+
+
+def runtime_dir() -> Path | None:
+    """A short path for sockets (their names are limited to 107 bytes), if the host has one."""
+    value = os.environ.get("XDG_RUNTIME_DIR", "")
+    return Path(value) / APP if value and Path(value).is_absolute() else None
+
+
+def project_dir() -> Path:
+    """The source tree: optee-build/, ta/ and host/ are built from it."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / "optee-build" / "inputs.toml").is_file():
+        raise UserError(
+            f"no optee-build/inputs.toml beside the package in {root}",
+            "The sandbox builds from its own source tree: install it with"
+            " `pip install --editable .` in a clone (that is what `make setup` does).",
+        )
+    return root

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The only place that starts programs: argument lists, never a shell string."""
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sandbox.errors import InfraError
+
+Argument = str | os.PathLike[str]
+# Time a program gets to leave after SIGTERM before it is killed.
+GRACE_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Completed:
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class ProcessError(InfraError):
+    """A program could not be started, failed, or took too long."""
+
+
+def quoted(argv: Sequence[Argument]) -> str:
+    """The command as a line that can be pasted into a shell."""
+    return shlex.join(os.fspath(a) for a in argv)
+
+
+def describe_status(program: str, status: int) -> str:
+    if status < 0:
+        try:
+            name = signal.Signals(-status).name
+        except ValueError:
+            name = f"signal {-status}"
+        return f"{program} was ended by {name}"
+    return f"{program} failed with exit status {status}"
+
+
+def tail(path: Path, lines: int = 20) -> str:
+    """The last lines of a log, reading no more of it than needed."""
+    try:
+        with path.open("rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 400 * lines))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    return "\n".join(text.splitlines()[-lines:])
+
+
+def spawn(
+    argv: Sequence[Argument],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: int | IO[bytes] | None = subprocess.DEVNULL,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a program in a process group of its own; the caller owns it and must `end` it."""
+    args = [os.fspath(a) for a in argv]
+    _log.debug("starting: %s", quoted(args))
+    try:
+        return subprocess.Popen(
+            args,
+            cwd=cwd,
+            env=dict(env) if env is not None else None,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=tuple(pass_fds),
+            start_new_session=True,
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise ProcessError(f"cannot run {args[0]}: no folder {cwd}") from error
+        raise ProcessError(
+            f"program not found: {args[0]}", "`make setup` installs what the host lacks."
+        ) from error
+    except OSError as error:
+        raise ProcessError(f"cannot start {args[0]}: {error.strerror}") from error
+
+
+def end(process: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> int:
+    """Ask a spawned program and its children to leave, then make them. Harmless when it is gone."""
+    for sig in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sig)
+        try:
+            return process.wait(grace_s)
+        except subprocess.TimeoutExpired:
+            continue
+    raise ProcessError(f"process {process.pid} does not end, even when killed")
+
+
+def run(
+    argv: Sequence[Argument],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: bytes | None = None,
+    log: Path | None = None,
+    check: bool = True,
+) -> Completed:
+    """Run a program to its end.
+
+    With `log`, both its streams are appended there, after the command itself, and the tail of
+    that file is shown when it fails; otherwise they are returned. Interrupted or late, the
+    program and its children are ended before this returns.
+    """
+    args = [os.fspath(a) for a in argv]
+    with contextlib.ExitStack() as stack:
+        sink: int | IO[bytes] = subprocess.PIPE
+        if log is not None:
+            sink = stack.enter_context(log.open("ab"))
+            sink.write(f"$ {quoted(args)}\n".encode())
+            sink.flush()
+        process = spawn(
+            args,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT if log is not None else subprocess.PIPE,
+        )
+        try:
+            stdout, stderr = process.communicate(stdin, timeout_s)
+        except subprocess.TimeoutExpired:
+            end(process)
+            raise ProcessError(
+                f"{args[0]} did not finish within {timeout_s:.0f} s"
+                + (f"\n{tail(log)}" if log is not None else ""),
+                f"The command was: {quoted(args)}",
+            ) from None
+        except BaseException:
+            end(process)
+            raise
+    done = Completed(tuple(args), process.returncode, stdout or b"", stderr or b"")
+    if check and done.status != 0:
+        output = tail(log) if log is not None else done.stderr.decode(errors="replace").strip()
+        raise ProcessError(
+            describe_status(args[0], done.status) + (f":\n{output}" if output else ""),
+            f"The full log is {log}" if log is not None else f"The command was: {quoted(args)}",
+        )
+    return done
