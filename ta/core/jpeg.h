@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * JPEG decoding while the file arrives, on libjpeg-turbo with a suspending
+ * source. Baseline and extended sequential files need memory for a few rows;
+ * progressive ones need all their coefficients, and are refused by name when
+ * those do not fit.
+ *
+ * ISLOW DCT and fancy upsampling, so pixels equal Pillow's.
+ */
+#ifndef CML_JPEG_H
+#define CML_JPEG_H
+
+#include "bytes.h"
+#include "memory.h"
+#include "status.h"
+
+/* Pixels, width times height, and the longer side. */
+#define CML_JPEG_MAX_PIXELS	(64u << 20)
+#define CML_JPEG_MAX_SIDE	16384
+
+/* EXIF orientation, 1 to 8 as in the tag; 1 when there is none. */
+struct cml_jpeg_info {
+	uint32_t width, height;		/* as stored */
+	uint8_t orientation;
+};
+
+/*
+ * Called once, before the first row. The orientation is known by then.
+ * An error ends the decoding and is what push or finish returns.
+ */
+typedef enum cml_status (*cml_jpeg_start)(void *ctx,
+					  const struct cml_jpeg_info *info);
+/* Row @y of info.width pixels, (w, 3) RGB, top to bottom as stored. */
+typedef void (*cml_jpeg_row)(void *ctx, uint32_t y, const uint8_t *rgb);
+
+struct cml_jpeg;
+
+/*
+ * @memory_limit: bytes the decoder may have allocated at any one time, its
+ * own state included.
+ */
+enum cml_status cml_jpeg_new(const struct cml_allocator *allocator,
+			     size_t memory_limit, cml_jpeg_start start,
+			     cml_jpeg_row row, void *ctx,
+			     struct cml_jpeg **jpeg);
+/* Any number of bytes. What follows the end-of-image marker is ignored. */
+enum cml_status cml_jpeg_push(struct cml_jpeg *jpeg, struct cml_bytes data);
+/* CML_JPEG_TRUNCATED when rows are missing. Corrupt data is an error here,
+ * never a grey patch: libjpeg's warnings count as CML_JPEG_CORRUPT. */
+enum cml_status cml_jpeg_finish(struct cml_jpeg *jpeg);
+size_t cml_jpeg_peak_memory(const struct cml_jpeg *jpeg);
+void cml_jpeg_free(struct cml_jpeg *jpeg);	/* wipes; NULL allowed */
+
+#endif /* CML_JPEG_H */

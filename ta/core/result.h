@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What the data owner gets: a CBOR map (RFC 8949), sealed as COSE_Encrypt0
+ * (RFC 9052) with A256GCM under HKDF-SHA256(data key, salt "", info
+ * "cml-result-v1"). docs/wire-formats.md has the CDDL.
+ */
+#ifndef CML_RESULT_H
+#define CML_RESULT_H
+
+#include "crypto.h"
+#include "header.h"
+#include "ssd.h"
+
+struct cml_timings {
+	uint32_t jpeg_us;	/* decode and resize, over all pushes */
+	uint32_t network_us;
+	uint32_t boxes_us;
+};
+
+struct cml_result {
+	uint8_t request_id[CML_REQUEST_ID_SIZE];
+	uint8_t model_digest[CML_SHA256_SIZE];	/* SHA-256 of the .tflite */
+	uint8_t output_digest[CML_SHA256_SIZE];	/* over all output tensors */
+	uint32_t width, height;			/* as displayed */
+	struct cml_timings timings;
+	struct cml_detection detections[CML_SSD_MAX_DETECTIONS];
+	size_t detection_count;
+};
+
+/* Largest encoding of a result, sealed. */
+#define CML_RESULT_MAX_SIZE	16384
+
+/*
+ * CBOR of @result into @out. @len: in, room; out, used.
+ * CML_INTERNAL when it does not fit: CML_RESULT_MAX_SIZE always does.
+ */
+enum cml_status cml_result_encode(const struct cml_result *result,
+				  uint8_t *out, size_t *len);
+
+/* external_aad: the request's 48 header bytes || SHA-256 of its stream. */
+enum cml_status cml_result_seal(const uint8_t data_key[CML_AES256_KEY_SIZE],
+				struct cml_bytes external_aad,
+				struct cml_bytes plain, uint8_t *out,
+				size_t *len);
+
+#endif /* CML_RESULT_H */

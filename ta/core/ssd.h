@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * From the output tensors of an SSD detector to labelled boxes: anchors,
+ * decoding, thresholds and per-class non-maximum suppression.
+ * fixtures/README.md, "Post-processing, exactly", is the specification.
+ */
+#ifndef CML_SSD_H
+#define CML_SSD_H
+
+#include "graph.h"
+
+#define CML_SSD_LEVELS		6
+#define CML_SSD_CLASSES		80
+#define CML_SSD_MAX_DETECTIONS	100
+
+struct cml_detection {
+	uint32_t label;		/* index into cml_ssd_label() */
+	float score;		/* 0 to 1 */
+	float box[4];		/* x1, y1, x2, y2: pixels of the photo as displayed */
+};
+
+struct cml_ssd;
+
+/*
+ * Checks that @graph is a detector that this code knows, and prepares its
+ * anchors. CML_MODEL_NOT_DETECTOR.
+ */
+enum cml_status cml_ssd_new(const struct cml_allocator *allocator,
+			    struct cml_graph *graph, struct cml_ssd **ssd);
+/* Side of the square input, in pixels. */
+uint32_t cml_ssd_input_size(const struct cml_ssd *ssd);
+/*
+ * Reads the graph's outputs. @width, @height: of the photo as displayed.
+ * @detections gets @count entries, best score first. Cannot fail: scratch was
+ * allocated by cml_ssd_new().
+ */
+void cml_ssd_detect(struct cml_ssd *ssd, uint16_t score_threshold_permille,
+		    uint32_t width, uint32_t height,
+		    struct cml_detection detections[CML_SSD_MAX_DETECTIONS],
+		    size_t *count);
+void cml_ssd_free(struct cml_ssd *ssd);
+/* UTF-8, static; NULL when there is no such label. */
+const char *cml_ssd_label(uint32_t label);
+
+#endif /* CML_SSD_H */

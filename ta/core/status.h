@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a core function says about its input. One list, from which the enum,
+ * the names (cml_status_name), sandbox/tee_abi.py and docs/errors.md are
+ * made or checked.
+ *
+ * CML_STATUS_LIST(X): X(name, value, sentence). Values are part of the ABI
+ * (a TA returns TA_CML_ERROR_BASE + value): never renumber, only append.
+ */
+#ifndef CML_STATUS_H
+#define CML_STATUS_H
+
+#define CML_STATUS_LIST(X) \
+	X(OK, 0, "success") \
+	X(INTERNAL, 1, "a check that cannot fail failed: a bug") \
+	X(NO_MEMORY, 2, "not enough secure memory") \
+	X(BAD_STATE, 3, "command out of order for this session") \
+	X(CRYPTO, 4, "the cryptographic implementation failed") \
+	X(HEADER_MALFORMED, 10, "sealed file header is malformed") \
+	X(HEADER_KIND, 11, "sealed file is of another kind than expected") \
+	X(HEADER_LIMIT, 12, "sealed file announces a size over the limit") \
+	X(KEY_MISSING, 20, "no key is provisioned in this slot") \
+	X(KEY_UNWRAP, 21, "wrapped key is not for this TA or was altered") \
+	X(KEY_MALFORMED, 22, "wrapped key message is malformed") \
+	X(STREAM_HEADER, 30, "stream header is malformed") \
+	X(STREAM_WRONG_KEY, 31, "sealed with another key than provisioned") \
+	X(STREAM_CONTEXT, 32, \
+	  "first segment is not authentic: other associated data, or altered") \
+	X(STREAM_TRUNCATED, 33, "stream ends before its last segment") \
+	X(STREAM_EXTENDED, 34, "data follows the last segment") \
+	X(STREAM_REORDERED, 35, "segment is not in its place") \
+	X(STREAM_SPLICED, 36, \
+	  "segment does not belong to this stream, or was altered") \
+	X(STREAM_LENGTH, 37, "plaintext length differs from the header") \
+	X(MODEL_MALFORMED, 50, "model is not a well-formed TFLite flatbuffer") \
+	X(MODEL_UNSUPPORTED_OP, 51, "model has an unsupported operator") \
+	X(MODEL_UNSUPPORTED_TYPE, 52, \
+	  "model has an unsupported tensor type or layout") \
+	X(MODEL_SHAPE, 53, "tensor shapes of an operator do not fit") \
+	X(MODEL_QUANTIZATION, 54, "quantisation parameters are not usable") \
+	X(MODEL_LIMIT, 55, "model is over a limit of this build") \
+	X(MODEL_NOT_DETECTOR, 56, \
+	  "model inputs and outputs are not those of an SSD detector") \
+	X(MODEL_MISSING, 57, "no model is loaded in this session") \
+	X(JPEG_CORRUPT, 70, "not a JPEG, or its data is corrupt") \
+	X(JPEG_TRUNCATED, 71, "JPEG ends early") \
+	X(JPEG_UNSUPPORTED, 72, \
+	  "JPEG process or sample precision is not supported") \
+	X(JPEG_COLORSPACE, 73, "CMYK and YCCK JPEGs are not supported") \
+	X(JPEG_TOO_LARGE, 74, "JPEG is over the limit of pixels") \
+	X(JPEG_PROGRESSIVE_TOO_LARGE, 75, \
+	  "progressive JPEG needs more secure memory than there is") \
+	X(RESULT_MISSING, 90, "no result is waiting in this session")
+
+enum cml_status {
+#define CML_STATUS_ENUM(name, value, sentence) CML_ ## name = (value),
+	CML_STATUS_LIST(CML_STATUS_ENUM)
+#undef CML_STATUS_ENUM
+};
+
+/* "STREAM_TRUNCATED" for CML_STREAM_TRUNCATED; "UNKNOWN" for no status. */
+const char *cml_status_name(enum cml_status status);
+
+#endif /* CML_STATUS_H */

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * THE ABI between the client application (CA) and the inference TA.
+ * sandbox/tee_abi.py mirrors it; tests/unit/test_abi.py compares the two.
+ *
+ * One session is one client. All state (keys, model, photo in flight, result)
+ * hangs from the session and is wiped when it closes. The TA is
+ * multi-instance: sessions run in parallel on several cores.
+ *
+ * Every memref that goes in is copied once into secure memory, then checked,
+ * then used. A command whose parameter types differ from those given here
+ * returns TEE_ERROR_BAD_PARAMETERS. A command that fails leaves the session
+ * usable: what was in flight for that command is dropped, keys and a loaded
+ * model stay.
+ *
+ * Errors of the TA's own are TA_CML_ERROR_BASE + enum cml_status
+ * (ta/core/status.h), in GlobalPlatform's range for implementation-specific
+ * errors. docs/errors.md explains each.
+ */
+#ifndef CML_TA_H
+#define CML_TA_H
+
+/* 2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720 */
+#define TA_CML_UUID \
+	{ 0x2f6a3c5e, 0x9b1d, 0x4e0f, \
+	  { 0x8a, 0x67, 0xc1, 0xd5, 0xb9, 0x4e, 0x77, 0x20 } }
+
+#define TA_CML_ABI_VERSION	1
+#define TA_CML_ERROR_BASE	0x80c40000
+
+/* Largest memref of MODEL_PUSH and INFER_PUSH, in bytes. */
+#define TA_CML_PUSH_MAX_SIZE	(256 * 1024)
+
+/*
+ * INFO: who is there. Also the ping of `sandbox up`.
+ * [out] memref[0]	CBOR map, at most TA_CML_INFO_MAX_SIZE bytes:
+ *			"abi" uint, "version" tstr, "cpu" [* tstr],
+ *			"public_key" bstr (P-256 point, uncompressed),
+ *			"data_key_id" bstr / null, "model_key_id" bstr / null,
+ *			"model" {"digest" bstr, "size" uint} / null,
+ *			"memory" {"used" uint, "peak" uint} in bytes
+ */
+#define TA_CML_CMD_INFO			0
+#define TA_CML_INFO_MAX_SIZE		1024
+
+/*
+ * PROVISION_KEY: unwrap a key into a slot of this session. A new data key
+ * drops the photo in flight and a waiting result.
+ * [in] value[0].a	enum cml_key_slot
+ * [in] memref[1]	wrapped key, CML_WRAPPED_KEY_SIZE bytes (hpke.h)
+ */
+#define TA_CML_CMD_PROVISION_KEY	1
+
+/*
+ * MODEL_BEGIN, MODEL_PUSH, MODEL_FINISH: load a sealed model. BEGIN drops the
+ * model that was loaded. It becomes usable at FINISH, when its last segment
+ * was authenticated and every part of it checked.
+ * BEGIN	[in] memref[0]	sealed file header (header.h)
+ * PUSH		[in] memref[0]	next bytes of the stream
+ * FINISH	[out] memref[0]	SHA-256 of the model, 32 bytes
+ */
+#define TA_CML_CMD_MODEL_BEGIN		2
+#define TA_CML_CMD_MODEL_PUSH		3
+#define TA_CML_CMD_MODEL_FINISH		4
+
+/*
+ * INFER_BEGIN, INFER_PUSH, INFER_FINISH: one sealed photo. FINISH runs the
+ * network and keeps the sealed result until RESULT takes it.
+ * BEGIN	[in] memref[0]	sealed file header
+ * PUSH		[in] memref[0]	next bytes of the stream
+ * FINISH	[out] value[0].a	length of the sealed result
+ */
+#define TA_CML_CMD_INFER_BEGIN		5
+#define TA_CML_CMD_INFER_PUSH		6
+#define TA_CML_CMD_INFER_FINISH		7
+
+/*
+ * RESULT: the sealed result (result.h); it is dropped once it was copied out.
+ * [out] memref[0]	TEE_ERROR_SHORT_BUFFER and the length needed when it
+ *			does not fit
+ */
+#define TA_CML_CMD_RESULT		8
+
+#endif /* CML_TA_H */
