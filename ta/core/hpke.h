@@ -21,7 +21,7 @@ enum cml_key_slot {
 };
 
 /*
- * info = "cml-key-v1", aad = the slot as one byte.
+ * info = "cml-key-v1" || the slot as one byte, aad empty.
  * CML_KEY_MALFORMED (length, or enc is no point), CML_KEY_UNWRAP.
  */
 enum cml_status cml_key_unwrap(struct cml_p256_key *recipient,
