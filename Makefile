@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# Everything installs into .venv/, the XDG cache and state folders, and out/.
+
+PYTHON ?= python3
+VENV := .venv
+SANDBOX := $(VENV)/bin/sandbox
+DEMO_MACHINE := demo
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo test unit core-test e2e lint format clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+setup: $(VENV)/.stamp-run ## Install what the sandbox needs: Debian packages (named first), Python packages in .venv
+	@optee-build/install-host-packages optee-build/host-packages.txt
+
+setup-test: setup $(VENV)/.stamp-test ## The same, and what the tests need
+	@optee-build/install-host-packages optee-build/host-packages-test.txt
+
+$(VENV)/.stamp-run: pyproject.toml
+	@optee-build/install-host-packages optee-build/host-packages.txt
+	@echo "Installing Python packages into $(VENV)"
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"error: Python 3.11 or later is needed, this is {v.major}.{v.minor}")'
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-run
+	@echo "Installing the tests' Python packages into $(VENV)"
+	@$(VENV)/bin/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+demo: setup ## Boot, send an encrypted photo of a bicycle, print boxes, write out/dog.boxes.png
+	@$(SANDBOX) photos fetch --out out/photos
+	@$(SANDBOX) --machine $(DEMO_MACHINE) up
+	@$(SANDBOX) --machine $(DEMO_MACHINE) detect out/photos/dog.jpg --out out; \
+		status=$$?; $(SANDBOX) --machine $(DEMO_MACHINE) down; exit $$status
+
+test: setup-test ## Pass every test, end to end included
+	@$(VENV)/bin/python -m pytest
+
+unit: setup-test ## Tests that boot nothing and compile nothing
+	@$(VENV)/bin/python -m pytest tests/unit
+
+core-test: setup-test ## The portable core, under sanitizers and for arm64
+	@$(VENV)/bin/python -m pytest tests/core_host
+
+e2e: setup-test ## Tests on the real stack
+	@$(VENV)/bin/python -m pytest tests/e2e
+
+lint: setup-test ## ruff, mypy, room boundaries
+	@$(VENV)/bin/python -m pytest tests/unit/test_linters.py tests/unit/test_boundaries.py
+
+format: setup-test ## Format the Python files
+	@$(VENV)/bin/ruff format sandbox tests fixtures
+	@$(VENV)/bin/ruff check --fix sandbox tests fixtures
+
+clean: ## Remove out/ and .venv/ (the cache in the XDG folders stays)
+	@rm -rf out $(VENV)

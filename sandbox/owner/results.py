@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results: COSE_Encrypt0 around a CBOR map, opened and checked by the data owner."""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import cbor2
+from cwt import COSE, COSEKey
+from cwt.exceptions import CWTError
+
+from sandbox.errors import GuestError
+from sandbox.owner.sealed_file import KEY_BYTES, Sealed, derive
+
+# COSE registry: key type Symmetric, A256GCM.
+_KTY, _ALG, _K = 1, 3, -1
+_SYMMETRIC, _A256GCM = 4, 3
+
+
+class ResultError(GuestError):
+    """A result that does not open, is for another request, or makes no sense."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    label: str
+    class_id: int
+    score: float
+    # x1, y1, x2, y2 in pixels of the photo as displayed
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    request_id: bytes
+    model_digest: bytes
+    output_digest: bytes
+    width: int
+    height: int
+    timings_us: dict[str, int]
+    detections: tuple[Detection, ...]
+
+    @classmethod
+    def from_cbor(cls, data: bytes) -> Self:
+        try:
+            fields: dict[str, Any] = cbor2.loads(data)
+            if fields["v"] != 1:
+                raise ResultError(f"result of version {fields['v']}; this client knows 1")
+            detections = tuple(
+                Detection(label, class_id, score, (box[0], box[1], box[2], box[3]))
+                for label, class_id, score, box in fields["detections"]
+            )
+            return cls(
+                fields["request"],
+                fields["model"],
+                fields["output"],
+                fields["width"],
+                fields["height"],
+                dict(fields["timings"]),
+                detections,
+            )
+        except (KeyError, TypeError, ValueError, IndexError, cbor2.CBORDecodeError) as error:
+            raise ResultError(f"result is not what docs/wire-formats.md says: {error!r}") from error
+
+
+def open_result(key: bytes, request: Sealed, sealed_result: bytes) -> Result:
+    """`key` is the data key that `request` was sealed with; any other pairing is refused."""
+    result_key = derive(key, b"cml-result-v1", KEY_BYTES)
+    cose_key = COSEKey.new({_KTY: _SYMMETRIC, _ALG: _A256GCM, _K: result_key})
+    try:
+        plain = COSE.new().decode(sealed_result, cose_key, external_aad=request.binding)
+    except (CWTError, ValueError) as error:
+        raise ResultError(
+            "the sealed result does not open: it was altered, or belongs to another request"
+        ) from error
+    result = Result.from_cbor(plain)
+    if result.request_id != request.header.request_id:
+        raise ResultError("the result names another request than the one it was sealed for")
+    return result

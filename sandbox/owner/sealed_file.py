@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sealed files: a 48-byte header and a Tink stream (docs/wire-formats.md, ta/core/header.h)."""
+
+import functools
+import hashlib
+import io
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from tink import TinkError, proto_keyset_format, secret_key_access, streaming_aead
+from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
+
+from sandbox.errors import UserError
+
+KEY_BYTES = 32
+KEY_ID_BYTES = 16
+REQUEST_ID_BYTES = 16
+SEGMENT_BYTES = 65536
+PHOTO_MAX_BYTES = 64 << 20
+MODEL_MAX_BYTES = 12 << 20
+
+_HEADER = struct.Struct(">4sBBH16s16sQ")
+HEADER_BYTES = _HEADER.size
+_MAGIC = b"CML1"
+_COPY_BYTES = 1 << 20
+
+
+class Kind(IntEnum):
+    PHOTO = 1
+    MODEL = 2
+
+    @property
+    def max_bytes(self) -> int:
+        return PHOTO_MAX_BYTES if self is Kind.PHOTO else MODEL_MAX_BYTES
+
+
+class SealedFileError(UserError):
+    """A file is no sealed file, or cannot be made one."""
+
+
+def derive(key: bytes, info: bytes, length: int) -> bytes:
+    """HKDF-SHA256 (RFC 5869) with an empty salt."""
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=info).derive(key)
+
+
+def key_id(key: bytes) -> bytes:
+    """Names a key without telling it; the TA computes the same."""
+    return derive(key, b"cml-key-id-v1", KEY_ID_BYTES)
+
+
+@dataclass(frozen=True)
+class Header:
+    """The associated data of the stream that follows it."""
+
+    kind: Kind
+    key_id: bytes
+    request_id: bytes
+    plaintext_bytes: int
+    score_threshold_permille: int = 0
+
+    def pack(self) -> bytes:
+        return _HEADER.pack(
+            _MAGIC,
+            self.kind,
+            0,
+            self.score_threshold_permille,
+            self.key_id,
+            self.request_id,
+            self.plaintext_bytes,
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes) -> "Header":
+        if len(data) < HEADER_BYTES or not data.startswith(_MAGIC):
+            raise SealedFileError("not a sealed file: it does not begin with CML1")
+        _, kind, reserved, threshold, key, request, length = _HEADER.unpack_from(data)
+        if reserved or kind not in tuple(Kind):
+            raise SealedFileError(f"sealed file of an unknown kind ({kind}, {reserved})")
+        return cls(Kind(kind), key, request, length, threshold)
+
+
+@functools.cache
+def _register() -> None:
+    streaming_aead.register()
+
+
+def _primitive(key: bytes) -> streaming_aead.StreamingAead:
+    _register()
+    stream_key = aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingKey(
+        version=0,
+        key_value=key,
+        params=aes_gcm_hkdf_streaming_pb2.AesGcmHkdfStreamingParams(
+            ciphertext_segment_size=SEGMENT_BYTES,
+            derived_key_size=32,
+            hkdf_hash_type=common_pb2.SHA256,
+        ),
+    )
+    keyset = tink_pb2.Keyset(
+        primary_key_id=1,
+        key=[
+            tink_pb2.Keyset.Key(
+                key_data=tink_pb2.KeyData(
+                    type_url="type.googleapis.com/google.crypto.tink.AesGcmHkdfStreamingKey",
+                    value=stream_key.SerializeToString(),
+                    key_material_type=tink_pb2.KeyData.SYMMETRIC,
+                ),
+                status=tink_pb2.ENABLED,
+                key_id=1,
+                output_prefix_type=tink_pb2.RAW,
+            )
+        ],
+    )
+    handle = proto_keyset_format.parse(keyset.SerializeToString(), secret_key_access.TOKEN)
+    return handle.primitive(streaming_aead.StreamingAead)
+
+
+class _KeptOpen(io.BytesIO):
+    """Tink closes the file that it writes to; the bytes are still wanted then."""
+
+    def close(self) -> None:
+        pass
+
+
+def seal_stream(key: bytes, associated: bytes, plain: bytes) -> bytes:
+    """A Tink AES-GCM-HKDF stream of 64 KiB segments."""
+    out = _KeptOpen()
+    with _primitive(key).new_encrypting_stream(out, associated) as stream:
+        for offset in range(0, len(plain), _COPY_BYTES):
+            stream.write(plain[offset : offset + _COPY_BYTES])
+    return out.getvalue()
+
+
+def open_stream(key: bytes, associated: bytes, sealed: bytes) -> bytes:
+    try:
+        with _primitive(key).new_decrypting_stream(io.BytesIO(sealed), associated) as stream:
+            return bytes(stream.read())
+    except TinkError as error:
+        raise SealedFileError(f"sealed stream does not open: {error}") from error
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A sealed file in memory, and what a result for it is bound to."""
+
+    header: Header
+    stream: bytes
+
+    @property
+    def data(self) -> bytes:
+        return self.header.pack() + self.stream
+
+    @property
+    def binding(self) -> bytes:
+        """external_aad of the result: the header and the digest of the stream."""
+        return self.header.pack() + hashlib.sha256(self.stream).digest()
+
+    def write(self, path: Path) -> None:
+        """Whole or not at all."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            temporary.write_bytes(self.data)
+            temporary.rename(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _seal(header: Header, key: bytes, plain: bytes) -> Sealed:
+    limit = header.kind.max_bytes
+    if not 1 <= len(plain) <= limit:
+        raise SealedFileError(
+            f"a {header.kind.name.lower()} has 1 to {limit >> 20} MiB, not {len(plain)} bytes"
+        )
+    return Sealed(header, seal_stream(key, header.pack(), plain))
+
+
+def seal_photo(key: bytes, jpeg: bytes, *, score_threshold: float) -> Sealed:
+    """`score_threshold`: detections below it are left out, 0.001 to 1."""
+    permille = round(score_threshold * 1000)
+    if not 1 <= permille <= 1000:
+        raise SealedFileError(f"score threshold {score_threshold} is not within 0.001 to 1")
+    header = Header(
+        Kind.PHOTO, key_id(key), os.urandom(REQUEST_ID_BYTES), len(jpeg), permille
+    )
+    return _seal(header, key, jpeg)
+
+
+def seal_model(key: bytes, tflite: bytes) -> Sealed:
+    return _seal(Header(Kind.MODEL, key_id(key), bytes(REQUEST_ID_BYTES), len(tflite)), key, tflite)

@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client application's line protocol (host/): the normal world's side of a TA session.
+
+What crosses here is names of files in the share and the TA's answers: never a key or a photo in
+the clear. The other side is not trusted: `service` reports what it says, `results` decides.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+from sandbox.errors import GuestError, UserError
+from sandbox.tee_abi import STATUS_SENTENCES
+
+# What is the photo's or the model's fault, not the machine's.
+_INPUT_PREFIXES = ("JPEG_", "MODEL_", "HEADER_")
+
+
+class Lines(Protocol):
+    """A two-way stream of text lines to `cml-ca call`."""
+
+    def send(self, line: str) -> None: ...
+
+    def receive(self, timeout_s: float) -> str:
+        """The next line without its end; raises GuestError when there is none."""
+
+    def close(self) -> None: ...
+
+
+class TaError(GuestError):
+    """The TA or the client application refused a command; `status` is its name for why."""
+
+    def __init__(self, status: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+    @property
+    def name(self) -> str:
+        return self.status
+
+
+class InputRefused(UserError):
+    """The TA opened the input and found it unusable; `status` is its name for why."""
+
+    def __init__(self, status: str, message: str, hint: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.status = status
+
+    @property
+    def name(self) -> str:
+        return self.status
+
+
+@dataclass(frozen=True)
+class TaInfo:
+    version: str
+    public_key: bytes
+    data_key_id: bytes | None
+    model_key_id: bytes | None
+    model_digest: bytes | None
+    cpu: tuple[str, ...]
+    memory_used_bytes: int
+    memory_peak_bytes: int
+
+    @classmethod
+    def from_reply(cls, reply: dict[str, Any]) -> Self:
+        def octets(value: str | None) -> bytes | None:
+            return bytes.fromhex(value) if value else None
+
+        try:
+            model = reply["model"]
+            return cls(
+                reply["version"],
+                bytes.fromhex(reply["public_key"]),
+                octets(reply["data_key_id"]),
+                octets(reply["model_key_id"]),
+                octets(model["digest"] if model else None),
+                tuple(reply["cpu"]),
+                reply["memory"]["used"],
+                reply["memory"]["peak"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise GuestError(f"the client application's reply makes no sense: {reply}") from error
+
+
+class Session:
+    """A named TA session that the client application keeps open between connections."""
+
+    def __init__(self, lines: Lines, guest_share: str) -> None:
+        self._lines = lines
+        self._guest_share = guest_share
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lines.close()
+
+    def _call(self, *words: str, timeout_s: float = 30.0) -> dict[str, Any]:
+        self._lines.send(" ".join(words))
+        line = self._lines.receive(timeout_s)
+        try:
+            reply: dict[str, Any] = json.loads(line)
+            if reply["ok"]:
+                return reply
+            status, command = str(reply["error"]), str(reply.get("command", words[0]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise GuestError(f"the client application said {line!r}") from error
+        sentence = STATUS_SENTENCES.get(status, reply.get("message", "no explanation"))
+        message = f"{status}: {sentence}"
+        if status.startswith(_INPUT_PREFIXES):
+            raise InputRefused(status, message, "docs/errors.md explains it and what to do.")
+        raise TaError(
+            status,
+            f"{message} ({command}, {reply.get('origin')}, {reply.get('code')})",
+            "docs/errors.md explains it; `sandbox logs --world secure` has what the TA said.",
+        )
+
+    def _path(self, path: Path) -> str:
+        """As the guest sees a file of the share."""
+        return f"{self._guest_share}/{path.name}"
+
+    def attach(self, name: str, *, timeout_s: float = 60.0) -> TaInfo:
+        return TaInfo.from_reply(self._call("attach", name, timeout_s=timeout_s))
+
+    def info(self) -> TaInfo:
+        return TaInfo.from_reply(self._call("info"))
+
+    def provision(self, slot: str, wrapped: Path) -> None:
+        self._call("key", slot, self._path(wrapped))
+
+    def load_model(self, sealed: Path) -> dict[str, float]:
+        """Milliseconds by stage."""
+        return dict(self._call("model", self._path(sealed), timeout_s=120.0).get("ms", {}))
+
+    def infer(self, sealed: Path, result: Path) -> dict[str, float]:
+        """Milliseconds by stage; `result` is then in the share."""
+        reply = self._call("infer", self._path(sealed), self._path(result), timeout_s=300.0)
+        return dict(reply.get("ms", {}))
