@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owners' side, against other implementations of the same formats."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from PIL import Image
+from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
+
+from sandbox.errors import UserError
+from sandbox.owner import draw, keys, results, sealed_file
+from sandbox.owner.results import Detection, ResultError
+from sandbox.owner.sealed_file import SEGMENT_BYTES, Header, Kind, SealedFileError
+
+KEY = bytes(range(32))
+
+
+def segments_opened_by_hand(key: bytes, associated: bytes, stream: bytes) -> bytes:
+    """The stream format as its specification says it, segment by segment."""
+    assert stream[0] == 40
+    salt, prefix = stream[1:33], stream[33:40]
+    segment_key = sealed_file.HKDF(
+        algorithm=sealed_file.SHA256(), length=32, salt=salt, info=associated
+    ).derive(key)
+    plain, offset, number = b"", 40, 0
+    while offset < len(stream) or number == 0:
+        end = min((number + 1) * SEGMENT_BYTES, len(stream))
+        last = end == len(stream)
+        nonce = prefix + number.to_bytes(4, "big") + bytes([last])
+        plain += AESGCM(segment_key).decrypt(nonce, stream[offset:end], None)
+        offset, number = end, number + 1
+    return plain
+
+
+@pytest.mark.parametrize(
+    "length", [1, 65479, 65480, 65481, 65480 + 65520, 65480 + 65521, 300_000]
+)
+def test_sealed_photo_is_a_tink_stream_bound_to_its_header(length: int) -> None:
+    photo = os.urandom(length)
+    sealed = sealed_file.seal_photo(KEY, photo, score_threshold=0.5)
+    header = Header.unpack(sealed.data)
+    assert header == sealed.header
+    assert header.kind is Kind.PHOTO
+    assert header.plaintext_bytes == length
+    assert header.score_threshold_permille == 500
+    stream = sealed.data[sealed_file.HEADER_BYTES :]
+    assert segments_opened_by_hand(KEY, sealed.data[:48], stream) == photo
+    assert sealed_file.open_stream(KEY, sealed.data[:48], stream) == photo
+
+
+def test_header_layout() -> None:
+    header = Header(Kind.PHOTO, b"k" * 16, b"r" * 16, 0x0102030405, 321)
+    assert header.pack() == (
+        b"CML1\x01\x00\x01\x41" + b"k" * 16 + b"r" * 16 + b"\0\0\0\x01\x02\x03\x04\x05"
+    )
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"CML1", b"CML2" + bytes(44), b"CML1\x03" + bytes(43), b"CML1\x01\x01" + bytes(42)]
+)
+def test_what_is_no_header_is_refused(data: bytes) -> None:
+    with pytest.raises(SealedFileError):
+        Header.unpack(data)
+
+
+def test_stream_does_not_open_with_other_associated_data_or_when_altered() -> None:
+    sealed = sealed_file.seal_model(KEY, os.urandom(100_000))
+    with pytest.raises(SealedFileError):
+        sealed_file.open_stream(KEY, b"other", sealed.stream)
+    altered = bytearray(sealed.stream)
+    altered[70_000] ^= 1
+    with pytest.raises(SealedFileError):
+        sealed_file.open_stream(KEY, sealed.header.pack(), bytes(altered))
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.001, 0.0004])
+def test_threshold_out_of_range_is_refused(threshold: float) -> None:
+    with pytest.raises(SealedFileError):
+        sealed_file.seal_photo(KEY, b"x", score_threshold=threshold)
+
+
+def test_sealing_nothing_or_too_much_is_refused() -> None:
+    with pytest.raises(SealedFileError):
+        sealed_file.seal_photo(KEY, b"", score_threshold=0.5)
+    with pytest.raises(SealedFileError):
+        sealed_file.seal_model(KEY, bytes(sealed_file.MODEL_MAX_BYTES + 1))
+
+
+def test_two_seals_of_one_photo_share_nothing() -> None:
+    first = sealed_file.seal_photo(KEY, b"same", score_threshold=0.5)
+    second = sealed_file.seal_photo(KEY, b"same", score_threshold=0.5)
+    assert first.header.request_id != second.header.request_id
+    assert first.stream != second.stream
+
+
+def test_wrapped_key_is_hpke_and_bound_to_its_slot() -> None:
+    private = ec.generate_private_key(ec.SECP256R1())
+    point = private.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    wrapped = keys.wrap(KEY, keys.Slot.DATA, point)
+    assert len(wrapped) == 65 + 32 + 16
+    suite = CipherSuite.new(KEMId.DHKEM_P256_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId.AES256_GCM)
+    recipient = KEMKey.from_pyca_cryptography_key(private)
+    context = suite.create_recipient_context(wrapped[:65], recipient, info=b"cml-key-v1\x01")
+    assert context.open(wrapped[65:]) == KEY
+    other = suite.create_recipient_context(wrapped[:65], recipient, info=b"cml-key-v1\x02")
+    with pytest.raises(Exception, match=".*"):
+        other.open(wrapped[65:])
+
+
+def test_wrapping_to_what_is_no_point_is_refused() -> None:
+    with pytest.raises(UserError):
+        keys.wrap(KEY, keys.Slot.DATA, b"\x04" + b"\x01" * 64)
+
+
+def test_kept_key_is_made_once_and_private(tmp_path: Path) -> None:
+    path = tmp_path / "owner" / "model.key"
+    key = keys.kept_key(path)
+    assert keys.kept_key(path) == key
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in path.parent.iterdir()] == ["model.key"]
+    path.write_bytes(b"short")
+    with pytest.raises(UserError):
+        keys.kept_key(path)
+
+
+def result_map(request_id: bytes) -> dict[str, Any]:
+    return {
+        "v": 1,
+        "request": request_id,
+        "model": b"m" * 32,
+        "output": b"o" * 32,
+        "width": 768,
+        "height": 576,
+        "timings": {"jpeg_us": 1, "network_us": 2, "boxes_us": 3},
+        "detections": [["bicycle", 1, 0.5, [1.0, 2.0, 3.0, 4.0]]],
+    }
+
+
+def sealed_by_hand(key: bytes, aad: bytes, plain: bytes) -> bytes:
+    """COSE_Encrypt0, RFC 9052 section 5.3, without a COSE library."""
+    protected = cbor2.dumps({1: 3})
+    structure = cbor2.dumps(["Encrypt0", protected, aad])
+    nonce = os.urandom(12)
+    cipher = AESGCM(sealed_file.derive(key, b"cml-result-v1", 32))
+    sealed = cipher.encrypt(nonce, plain, structure)
+    return cbor2.dumps(cbor2.CBORTag(16, [protected, {5: nonce}, sealed]))
+
+
+def test_result_opens_for_its_request_only() -> None:
+    request = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
+    other = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
+    aad = request.data[:48] + hashlib.sha256(request.data[48:]).digest()
+    sealed = sealed_by_hand(KEY, aad, cbor2.dumps(result_map(request.header.request_id)))
+    result = results.open_result(KEY, request, sealed)
+    assert result.detections == (Detection("bicycle", 1, 0.5, (1.0, 2.0, 3.0, 4.0)),)
+    assert (result.width, result.height) == (768, 576)
+    for key, pairing in ((KEY, other), (bytes(32), request)):
+        with pytest.raises(ResultError):
+            results.open_result(key, pairing, sealed)
+    for position in range(len(sealed)):
+        altered = bytearray(sealed)
+        altered[position] ^= 0x01
+        with pytest.raises(ResultError):
+            results.open_result(KEY, request, bytes(altered))
+
+
+def test_result_that_names_another_request_is_refused() -> None:
+    request = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
+    sealed = sealed_by_hand(KEY, request.binding, cbor2.dumps(result_map(b"x" * 16)))
+    with pytest.raises(ResultError, match="another request"):
+        results.open_result(KEY, request, sealed)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"v": 2}, {"detections": None}, {"detections": [["a", 1, 0.5, [1.0]]]}, {"width": None}],
+)
+def test_result_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
+    request = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
+    fields = {**result_map(request.header.request_id), **change}
+    if change.get("width", 0) is None:
+        del fields["width"]
+    sealed = sealed_by_hand(KEY, request.binding, cbor2.dumps(fields))
+    with pytest.raises(ResultError):
+        results.open_result(KEY, request, sealed)
+
+
+def test_picture_has_the_box_where_the_photo_as_displayed_has_it(tmp_path: Path) -> None:
+    photo = tmp_path / "grey.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (600, 400), "grey").save(photo, exif=exif.tobytes())
+    found = Detection("bicycle", 1, 0.99, (100.0, 200.0, 300.0, 500.0))
+    picture = draw.annotated(photo, [found])
+    assert picture.size == (400, 600)
+    grey = picture.getpixel((10, 590))
+    for edge in ((100, 300), (300, 300), (200, 200), (200, 500)):
+        assert picture.getpixel(edge) != grey
+    assert picture.getpixel((200, 350)) == grey
+
+
+def test_a_tiny_photo_is_enlarged_and_boxes_at_the_edge_are_drawn(tmp_path: Path) -> None:
+    photo = tmp_path / "dot.jpg"
+    Image.new("L", (1, 1)).save(photo)
+    found = Detection("dining table", 60, 0.5, (0.0, 0.0, 1.0, 1.0))
+    assert min(draw.annotated(photo, [found]).size) >= 400
