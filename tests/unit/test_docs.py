@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Documents keep up with the code."""
+
+import importlib
+import pkgutil
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sandbox
+from sandbox.errors import SandboxError
+from sandbox.tee_abi import STATUS_SENTENCES
+
+ROOT = Path(__file__).parents[2]
+DOCS = sorted(ROOT.glob("docs/**/*.md")) + [ROOT / "README.md", ROOT / "CHANGELOG.md"]
+
+
+def headings(path: Path) -> set[str]:
+    return set(re.findall(r"^## (\S+)$", path.read_text(), re.MULTILINE))
+
+
+def error_classes() -> set[str]:
+    for module in pkgutil.walk_packages(sandbox.__path__, "sandbox."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    found, queue = set(), [SandboxError]
+    while queue:
+        kind = queue.pop()
+        found.add(kind.__name__)
+        queue.extend(kind.__subclasses__())
+    return found
+
+
+def test_each_status_of_the_ta_is_explained() -> None:
+    assert set(STATUS_SENTENCES) - {"OK"} <= headings(ROOT / "docs" / "errors.md")
+
+
+def test_each_error_class_is_explained_and_nothing_else_is() -> None:
+    explained = headings(ROOT / "docs" / "errors.md")
+    assert error_classes() - explained == set()
+    assert explained - error_classes() - set(STATUS_SENTENCES) == set()
+
+
+def test_each_python_dependency_has_a_reason() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = project["dependencies"] + project["optional-dependencies"]["test"]
+    text = (ROOT / "docs" / "dependencies.md").read_text()
+    for requirement in named:
+        name = re.split(r"[=<>\[]", requirement)[0]
+        assert re.search(rf"^\|.*\b{re.escape(name)}\b.*\|", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda p: p.name)
+def test_links_and_named_files_exist(path: Path) -> None:
+    text = path.read_text()
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (path.parent / target).exists(), f"{path.name} links to {target}"
+    named = r"`((?:sandbox|ta|host|tests|fixtures|docs|optee-build|benchmarks)/[\w./-]*)`"
+    for target in re.findall(named, text):
+        assert (ROOT / target).exists(), f"{path.name} names {target}"
