@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inference TA's interface: a mirror of ta/include/cml_ta.h and of headers in ta/core/.
+
+tests/unit/test_abi.py reads those headers and compares.
+"""
+
+from enum import IntEnum
+from uuid import UUID
+
+TA_UUID = UUID("2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720")
+ABI_VERSION = 1
+ERROR_BASE = 0x80C40000
+
+PUSH_MAX_BYTES = 256 * 1024
+INFO_MAX_BYTES = 1024
+RESULT_MAX_BYTES = 16384
+WRAPPED_KEY_BYTES = 113
+
+# The header of a sealed file, as the struct module reads it: magic, kind, reserved, score
+# threshold in 1/1000, key id, request id, plaintext length.
+HEADER_FORMAT = ">4sBBH16s16sQ"
+HEADER_BYTES = 48
+HEADER_MAGIC = b"CML1"
+PHOTO_MAX_BYTES = 64 << 20
+MODEL_MAX_BYTES = 12 << 20
+
+
+class Command(IntEnum):
+    INFO = 0
+    PROVISION_KEY = 1
+    MODEL_BEGIN = 2
+    MODEL_PUSH = 3
+    MODEL_FINISH = 4
+    INFER_BEGIN = 5
+    INFER_PUSH = 6
+    INFER_FINISH = 7
+    RESULT = 8
+
+
+class Kind(IntEnum):
+    """What a sealed file holds."""
+
+    PHOTO = 1
+    MODEL = 2
+
+
+class KeySlot(IntEnum):
+    DATA = 1
+    MODEL = 2
+
+
+class Status(IntEnum):
+    """What the TA says about its input: it returns ERROR_BASE + this."""
+
+    OK = 0
+    INTERNAL = 1
+    NO_MEMORY = 2
+    BAD_STATE = 3
+    CRYPTO = 4
+    HEADER_MALFORMED = 10
+    HEADER_KIND = 11
+    HEADER_LIMIT = 12
+    KEY_MISSING = 20
+    KEY_UNWRAP = 21
+    KEY_MALFORMED = 22
+    STREAM_HEADER = 30
+    STREAM_WRONG_KEY = 31
+    STREAM_CONTEXT = 32
+    STREAM_TRUNCATED = 33
+    STREAM_EXTENDED = 34
+    STREAM_REORDERED = 35
+    STREAM_SPLICED = 36
+    STREAM_LENGTH = 37
+    MODEL_MALFORMED = 50
+    MODEL_UNSUPPORTED_OP = 51
+    MODEL_UNSUPPORTED_TYPE = 52
+    MODEL_SHAPE = 53
+    MODEL_QUANTIZATION = 54
+    MODEL_LIMIT = 55
+    MODEL_NOT_DETECTOR = 56
+    MODEL_MISSING = 57
+    JPEG_CORRUPT = 70
+    JPEG_TRUNCATED = 71
+    JPEG_UNSUPPORTED = 72
+    JPEG_COLORSPACE = 73
+    JPEG_TOO_LARGE = 74
+    JPEG_PROGRESSIVE_TOO_LARGE = 75
+    RESULT_MISSING = 90
+
+    @property
+    def sentence(self) -> str:
+        return STATUS_SENTENCES[self.name]
+
+
+STATUS_SENTENCES = {
+    "OK": "success",
+    "INTERNAL": "a check that cannot fail failed: a bug",
+    "NO_MEMORY": "not enough secure memory",
+    "BAD_STATE": "command out of order for this session",
+    "CRYPTO": "the cryptographic implementation failed",
+    "HEADER_MALFORMED": "sealed file header is malformed",
+    "HEADER_KIND": "sealed file is of another kind than expected",
+    "HEADER_LIMIT": "sealed file announces a size over the limit",
+    "KEY_MISSING": "no key is provisioned in this slot",
+    "KEY_UNWRAP": "wrapped key is not for this TA or was altered",
+    "KEY_MALFORMED": "wrapped key message is malformed",
+    "STREAM_HEADER": "stream header is malformed",
+    "STREAM_WRONG_KEY": "sealed with another key than provisioned",
+    "STREAM_CONTEXT": "first segment is not authentic: other associated data, or altered",
+    "STREAM_TRUNCATED": "stream ends before its last segment",
+    "STREAM_EXTENDED": "data follows the last segment",
+    "STREAM_REORDERED": "segment is not in its place",
+    "STREAM_SPLICED": "segment does not belong to this stream, or was altered",
+    "STREAM_LENGTH": "plaintext length differs from the header",
+    "MODEL_MALFORMED": "model is not a well-formed TFLite flatbuffer",
+    "MODEL_UNSUPPORTED_OP": "model has an unsupported operator",
+    "MODEL_UNSUPPORTED_TYPE": "model has an unsupported tensor type or layout",
+    "MODEL_SHAPE": "tensor shapes of an operator do not fit",
+    "MODEL_QUANTIZATION": "quantisation parameters are not usable",
+    "MODEL_LIMIT": "model is over a limit of this build",
+    "MODEL_NOT_DETECTOR": "model inputs and outputs are not those of an SSD detector",
+    "MODEL_MISSING": "no model is loaded in this session",
+    "JPEG_CORRUPT": "not a JPEG, or its data is corrupt",
+    "JPEG_TRUNCATED": "JPEG ends early",
+    "JPEG_UNSUPPORTED": "JPEG process or sample precision is not supported",
+    "JPEG_COLORSPACE": "CMYK and YCCK JPEGs are not supported",
+    "JPEG_TOO_LARGE": "JPEG is over the limit of pixels",
+    "JPEG_PROGRESSIVE_TOO_LARGE": "progressive JPEG needs more secure memory than there is",
+    "RESULT_MISSING": "no result is waiting in this session",
+}
