@@ -2,8 +2,8 @@
 /*
  * JPEG decoding while the file arrives, on libjpeg-turbo with a suspending
  * source. Baseline and extended sequential files need memory for a few rows;
- * progressive ones need all their coefficients, and are refused by name when
- * those do not fit.
+ * files with several scans (all progressive ones) need all their coefficients,
+ * 2 bytes each, and are refused by name when those do not fit.
  *
  * ISLOW DCT and fancy upsampling, so pixels equal Pillow's.
  */
@@ -17,6 +17,8 @@
 /* Pixels, width times height, and the longer side. */
 #define CML_JPEG_MAX_PIXELS	(64u << 20)
 #define CML_JPEG_MAX_SIDE	16384
+/* Scans of one file: each is a pass over all coefficients. */
+#define CML_JPEG_MAX_SCANS	100
 
 /* EXIF orientation, 1 to 8 as in the tag; 1 when there is none. */
 struct cml_jpeg_info {
