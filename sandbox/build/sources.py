@@ -13,7 +13,7 @@ When all fail, `InputUnavailable` says what was tried and which version could be
 import fnmatch
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -83,7 +83,11 @@ def fetch(
     inputs: Lock | None = None,
     archive: Archive | None = None,
 ) -> dict[str, tuple[Path, ...]]:
-    """The verified files of the named inputs (all, if None), fetched in one go where missing."""
+    """The verified files of the named inputs (all, if None).
+
+    If one is missing, all that are missing are fetched with it, in one go; but only the named ones
+    are worth an error.
+    """
     inputs = inputs or locked()
     entries = list(inputs.inputs) if names is None else [inputs.input(n) for n in names]
     if _missing(entries):
@@ -94,9 +98,15 @@ def fetch(
             store.locked(paths.inputs_cache_dir() / ".lock", step),
         ):
             # Another process may have fetched them while this one waited.
-            if missing := _missing(entries):
-                listed = _check_against_indices(missing, archive, progress)
-                _download(missing, archive, listed, progress)
+            if _missing(entries):
+                missing = _missing(inputs.inputs)
+                with progress.step("fetch and verify Debian's package indices"):
+                    archive.refresh()
+                listed = archive.listed(list(dict.fromkeys(entry for entry, _ in missing)))
+                _check(entries, listed)
+                said = _download(missing, archive, progress)
+                if gone := _missing(entries):
+                    raise _unavailable(gone, archive, listed, said)
     return {e.name: tuple(cached_path(f) for f in e.files) for e in entries}
 
 
@@ -104,30 +114,23 @@ def _missing(entries: Sequence[Input]) -> list[tuple[Input, InputFile]]:
     return [(e, f) for e in entries for f in e.files if not _in_cache(f)]
 
 
-def _check_against_indices(
-    missing: list[tuple[Input, InputFile]], archive: Archive, progress: Progress
-) -> dict[str, Listed | None]:
-    with progress.step("fetch and verify Debian's package indices"):
-        archive.refresh()
-    entries = {entry.name: entry for entry, _ in missing}
-    listed = archive.listed(list(entries.values()))
-    for entry, file in missing:
-        found = listed[entry.name]
-        if found is not None and file not in found.files:
-            raise InputMismatch(
-                f"{entry.name} {entry.version}: Debian's signed index does not list"
-                f" {file.path} with the sha256 of the lock file ({file.sha256})",
-                f"If the lock file was edited by hand: `sandbox inputs update {entry.name}`.",
-            )
-    return listed
+def _check(entries: Sequence[Input], listed: Mapping[str, Listed | None]) -> None:
+    for entry in entries:
+        found = listed.get(entry.name)
+        for file in entry.files:
+            if found is not None and file not in found.files:
+                raise InputMismatch(
+                    f"{entry.name} {entry.version}: Debian's signed index does not list"
+                    f" {file.path} with the sha256 of the lock file ({file.sha256})",
+                    f"If the lock file was edited by hand: `sandbox inputs update {entry.name}`.",
+                )
 
 
 def _download(
     missing: list[tuple[Input, InputFile]],
     archive: Archive,
-    listed: dict[str, Listed | None],
     progress: Progress,
-) -> None:
+) -> str:
     targets = {file: _partial_path(file) for _, file in missing}
     total = sum(file.size_bytes for file in targets)
     for path in targets.values():
@@ -146,9 +149,7 @@ def _download(
                 path.replace(cached_path(file))
             else:
                 path.unlink()
-    gone = [(e, f) for e, f in missing if not cached_path(f).is_file()]
-    if gone:
-        raise _unavailable(gone, archive, listed, said)
+    return said
 
 
 def _partial_path(file: InputFile) -> Path:
@@ -166,7 +167,7 @@ def _size(path: Path) -> int:
 def _unavailable(
     gone: list[tuple[Input, InputFile]],
     archive: Archive,
-    listed: dict[str, Listed | None],
+    listed: Mapping[str, Listed | None],
     said: str,
 ) -> InputUnavailable:
     lines = []

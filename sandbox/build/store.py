@@ -7,6 +7,7 @@ processes that want the same one build it once. manifest.json in it says what we
 
 import fcntl
 import hashlib
+import inspect
 import json
 import os
 import shutil
@@ -57,8 +58,12 @@ def result(
     progress: Progress,
     title: str | None = None,
 ) -> Path:
-    """The folder of a result, built now if it is not there. `parts` is all that it depends on."""
-    text = json.dumps(parts, sort_keys=True, indent=1)
+    """The folder of a result, built now if it is not there.
+
+    `parts` is all that it depends on, besides the text of `build` itself.
+    """
+    recipe = hashlib.sha256(inspect.getsource(build).encode()).hexdigest()
+    text = json.dumps({**parts, "recipe": recipe}, sort_keys=True)
     key = hashlib.sha256(f"{name}\n{text}".encode()).hexdigest()[:16]
     base = paths.build_cache_dir()
     final = base / f"{name}-{key}"

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is compiled: OP-TEE OS, Trusted Firmware-A, our trusted application and its client."""
+
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from sandbox import paths, process
+from sandbox.build import sources, store
+from sandbox.errors import InfraError, UserError
+from sandbox.log import Progress
+
+CROSS = "aarch64-linux-gnu-"
+# One OP-TEE image serves any machine with up to this many cores: a slot that no core uses costs
+# its stacks, and `--cores 2` and `--cores 4` share one build. More cores than that get the next.
+CORE_SLOTS = (8, 32)
+MAKE_TIMEOUT_S = 1200
+FIRMWARE_STAGES = ("bl1", "bl2", "bl31")
+
+
+class ToolMissing(InfraError):
+    """A program that a build needs is not on this machine."""
+
+
+def core_slots(cores: int) -> int:
+    for slots in CORE_SLOTS:
+        if 1 <= cores <= slots:
+            return slots
+    raise UserError(
+        f"cannot build for {cores} cores", f"--cores takes a number from 1 to {CORE_SLOTS[-1]}."
+    )
+
+
+def optee_os(cores: int, progress: Progress) -> Path:
+    """OP-TEE OS: `core/` has its images, `export-ta_arm64/` is the dev kit, `ta/` its own TAs."""
+    options = _options("optee-os", {"slots": str(core_slots(cores))})
+    parts = {**_source("optee-os"), "options": options, "tools": _tools()}
+
+    def build(work: store.Work) -> None:
+        source = sources.unpacked("optee-os", progress)
+        out = work.folder / "out"
+        _make(
+            source,
+            {
+                **options,
+                "O": os.fspath(out),
+                "CROSS_COMPILE": CROSS,
+                "CROSS_COMPILE64": CROSS,
+                # Printed at each boot, in place of a git revision.
+                "TEE_IMPL_VERSION": f"{sources.locked().input('optee-os').version}-sandbox",
+                "PYTHON3": sys.executable,
+            },
+            work,
+        )
+        (work.folder / "core").mkdir()
+        for name in ("tee-header_v2.bin", "tee-pager_v2.bin", "tee-pageable_v2.bin", "tee.elf"):
+            (out / "core" / name).rename(work.folder / "core" / name)
+        (out / "export-ta_arm64").rename(work.folder / "export-ta_arm64")
+        (work.folder / "ta").mkdir()
+        for ta in out.glob("ta/*/*.ta"):
+            ta.rename(work.folder / "ta" / ta.name)
+        shutil.copy2(out / "conf.mk", work.folder / "conf.mk")
+        shutil.rmtree(out)
+
+    return store.result("optee-os-build", parts, build, progress, "build OP-TEE OS")
+
+
+def ta_dev_kit(progress: Progress) -> Path:
+    """The folder that a TA's makefile wants as TA_DEV_KIT_DIR."""
+    # The kit does not depend on the number of cores; take the one that everybody has.
+    return optee_os(1, progress) / "export-ta_arm64"
+
+
+def trusted_firmware(progress: Progress) -> Path:
+    """TF-A's stages: `bl1.bin`, `bl2.bin` and `bl31.bin`."""
+    options = _options("trusted-firmware", {})
+    parts = {**_source("arm-trusted-firmware"), "options": options, "tools": _tools()}
+
+    def build(work: store.Work) -> None:
+        source = sources.unpacked("arm-trusted-firmware", progress)
+        out = work.folder / "out"
+        _make(
+            source,
+            {
+                **options,
+                "CROSS_COMPILE": CROSS,
+                "BUILD_BASE": os.fspath(out),
+                "BUILD_STRING": sources.locked().input("arm-trusted-firmware").version,
+                # Otherwise the time of the build, which makes each one different.
+                "BUILD_MESSAGE_TIMESTAMP": '"optee-sandbox"',
+            },
+            work,
+            targets=FIRMWARE_STAGES,
+        )
+        for name in FIRMWARE_STAGES:
+            (out / "qemu" / "release" / f"{name}.bin").rename(work.folder / f"{name}.bin")
+        shutil.rmtree(out)
+
+    return store.result("trusted-firmware", parts, build, progress, "build Trusted Firmware-A")
+
+
+def inference_ta(progress: Progress) -> Path:
+    """Our trusted application: a folder with `<uuid>.ta`, and the .elf for symbols."""
+    kit = ta_dev_kit(progress)
+    source = paths.project_dir() / "ta"
+    libraries = {"LIBJPEG": "libjpeg-turbo", "CBOR": "tinycbor", "MUSL": "musl"}
+    trees = {key: sources.unpacked(name, progress) for key, name in libraries.items()}
+    return _build_ta(source, "inference", kit, trees, progress)
+
+
+def _build_ta(
+    source: Path, name: str, kit: Path, trees: Mapping[str, Path], progress: Progress
+) -> Path:
+    parts = {
+        "source": store.tree_digest([source]),
+        "dev kit": kit.parent.name,
+        "libraries": {key: tree.name for key, tree in trees.items()},
+        "tools": _tools(),
+    }
+
+    def build(work: store.Work) -> None:
+        out = work.folder / "out"
+        _make(
+            source / name,
+            {
+                "TA_DEV_KIT_DIR": os.fspath(kit),
+                "CROSS_COMPILE": CROSS,
+                "CROSS_COMPILE64": CROSS,
+                "PYTHON3": sys.executable,
+                "O": os.fspath(out),
+                **{key: os.fspath(tree) for key, tree in trees.items()},
+            },
+            work,
+        )
+        built = [*out.glob("*.ta"), *out.glob("*.elf")]
+        if not any(path.suffix == ".ta" for path in built):
+            raise store.BuildError(f"ta/{name}: make succeeded and made no .ta file")
+        for path in built:
+            path.rename(work.folder / path.name)
+        shutil.rmtree(out)
+
+    return store.result(f"ta-{name}", parts, build, progress, f"build the {name} TA")
+
+
+def client_application(progress: Progress) -> Path:
+    """Our client application for the guest: the program `cml-ca`."""
+    project = paths.project_dir()
+    headers = sources.unpacked("optee-client-dev", progress)
+    library = sources.unpacked("libteec2", progress)
+    parts = {
+        "source": store.tree_digest([project / "host", project / "ta" / "include"]),
+        "libteec": [headers.name, library.name],
+        "tools": _tools(),
+    }
+
+    def build(work: store.Work) -> None:
+        out = work.folder / "out"
+        out.mkdir()
+        _make(
+            project / "host",
+            {
+                "CROSS_COMPILE": CROSS,
+                "O": os.fspath(out),
+                "TEEC_INCLUDE": os.fspath(headers / "usr" / "include"),
+                "TEEC_LIB": os.fspath(only(library, "usr/lib/*/libteec.so.*")),
+            },
+            work,
+        )
+        (out / "cml-ca").rename(work.folder / "cml-ca")
+        shutil.rmtree(out)
+
+    built = store.result("client-application", parts, build, progress, "build the client cml-ca")
+    return built / "cml-ca"
+
+
+def only(folder: Path, pattern: str) -> Path:
+    """The one real file that matches; the archive decides its exact name."""
+    found = sorted(path for path in folder.glob(pattern) if not path.is_symlink())
+    if len(found) != 1:
+        raise store.BuildError(f"expected one {pattern} in {folder}, found {len(found)}")
+    return found[0]
+
+
+def _source(name: str) -> dict[str, object]:
+    entry = sources.locked().input(name)
+    return {
+        "version": entry.version,
+        "files": {file.name: file.sha256 for file in entry.files},
+        "patches": {patch.name: store.file_digest(patch) for patch in sources.patches(name)},
+    }
+
+
+def _options(name: str, values: Mapping[str, str]) -> dict[str, str]:
+    path = paths.project_dir() / "optee-build" / f"{name}.options"
+    options = {}
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or not key or key in options:
+            raise UserError(f"{path}:{number}: expected NAME=VALUE, each name once")
+        options[key] = value.format(**values)
+    return options
+
+
+@functools.cache
+def _tools() -> str:
+    """The cross compiler's own word on what it is: part of every key."""
+    for program in ("make", f"{CROSS}gcc", f"{CROSS}ld", "patch", "dtc"):
+        if shutil.which(program) is None:
+            raise ToolMissing(f"{program} is not installed", "`make setup` installs it.")
+    done = process.run([f"{CROSS}gcc", "--version"], timeout_s=30)
+    return done.stdout.decode().splitlines()[0]
+
+
+def _make(
+    source: Path,
+    variables: Mapping[str, str],
+    work: store.Work,
+    targets: tuple[str, ...] = (),
+) -> None:
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        # Flags of an outer make (`make demo`), or of the user, have no business in these builds.
+        if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS", "MAKEOVERRIDES", "CFLAGS", "LDFLAGS")
+    }
+    # OP-TEE's scripts need pyelftools and cryptography: those of our own environment, whose
+    # interpreter some makefiles only find as `python3` on the path.
+    bin_dir = os.path.dirname(sys.executable)
+    env |= {
+        "PATH": f"{bin_dir}{os.pathsep}{env.get('PATH', os.defpath)}",
+        "LC_ALL": "C.UTF-8",
+        "SOURCE_DATE_EPOCH": "0",
+        "KBUILD_BUILD_TIMESTAMP": "",
+    }
+    argv: list[process.Argument] = ["make", f"-j{os.cpu_count() or 2}", "-C", source]
+    argv += [f"{key}={value}" for key, value in variables.items()]
+    argv += targets
+    process.run(argv, timeout_s=MAKE_TIMEOUT_S, env=env, log=work.log, poll=work.show_log)
