@@ -19,8 +19,7 @@
 #ifndef CML_HEADER_H
 #define CML_HEADER_H
 
-#include "bytes.h"
-#include "status.h"
+#include "crypto.h"
 
 #define CML_HEADER_SIZE		48
 #define CML_KEY_ID_SIZE		16
@@ -51,5 +50,12 @@ struct cml_header {
 enum cml_status cml_header_parse(struct cml_bytes bytes,
 				 enum cml_kind expected,
 				 struct cml_header *header);
+
+/*
+ * The public name of a key. A header that names another key than the one at
+ * hand was sealed with another key: CML_STREAM_WRONG_KEY, the caller's check.
+ */
+enum cml_status cml_key_id(const uint8_t key[CML_AES256_KEY_SIZE],
+			   uint8_t key_id[CML_KEY_ID_SIZE]);
 
 #endif /* CML_HEADER_H */

@@ -21,6 +21,15 @@ enum cml_key_slot {
 };
 
 /*
+ * RFC 9180's SealBase undone. @message is enc || ciphertext || tag; @plain has
+ * room for message.len - CML_HPKE_ENC_SIZE - CML_GCM_TAG_SIZE bytes.
+ * CML_KEY_MALFORMED (too short, or enc is no point), CML_KEY_UNWRAP.
+ */
+enum cml_status cml_hpke_open(struct cml_p256_key *recipient,
+			      struct cml_bytes info, struct cml_bytes aad,
+			      struct cml_bytes message, uint8_t *plain);
+
+/*
  * info = "cml-key-v1" || the slot as one byte, aad empty.
  * CML_KEY_MALFORMED (length, or enc is no point), CML_KEY_UNWRAP.
  */

@@ -37,7 +37,14 @@ struct cml_result {
 enum cml_status cml_result_encode(const struct cml_result *result,
 				  uint8_t *out, size_t *len);
 
-/* external_aad: the request's 48 header bytes || SHA-256 of its stream. */
+#define CML_RESULT_MAX_AAD	(CML_HEADER_SIZE + CML_SHA256_SIZE)
+/* What sealing adds to an encoded result, at most. */
+#define CML_RESULT_SEAL_SIZE	64
+
+/*
+ * @external_aad: the request's 48 header bytes || SHA-256 of its stream.
+ * @len: in, room; out, used. CML_INTERNAL when it does not fit.
+ */
 enum cml_status cml_result_seal(const uint8_t data_key[CML_AES256_KEY_SIZE],
 				struct cml_bytes external_aad,
 				struct cml_bytes plain, uint8_t *out,

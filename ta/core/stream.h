@@ -10,8 +10,20 @@
  * no associated data; the first is shorter by the 40 bytes of the header.
  * https://developers.google.com/tink/streaming-aead/aes_gcm_hkdf_streaming
  *
- * Bytes may be pushed in pieces of any size. A segment reaches the sink only
- * after it was authenticated, as one whole.
+ * Bytes may be pushed in pieces of any size, from memory that others can
+ * write: each byte is read once, into the stream's own buffer. A segment
+ * reaches the sink only after it was authenticated, as one whole.
+ *
+ * That a segment does not open is one bit. To name the cause, the segments
+ * that should be in this stream are then tried at its place: at most one
+ * pass over the stream, and only when its first segment was authentic.
+ *
+ *   opens in its place, but the stream ends	STREAM_TRUNCATED
+ *   opens in its place, but data follows	STREAM_EXTENDED
+ *   opens in the place of another		STREAM_REORDERED
+ *   opens nowhere, the first			STREAM_CONTEXT
+ *   opens nowhere, the stream is too short	STREAM_TRUNCATED
+ *   opens nowhere				STREAM_SPLICED
  */
 #ifndef CML_STREAM_H
 #define CML_STREAM_H
@@ -31,8 +43,9 @@ struct cml_stream;
 typedef enum cml_status (*cml_stream_sink)(void *ctx, struct cml_bytes plain);
 
 /*
- * @associated is copied. The stream owns one segment buffer from
- * @allocator. CML_NO_MEMORY.
+ * @associated is copied. @plaintext_len: 1 to 2^32, what the stream must hold.
+ * Takes one block of a little over two segments from @allocator (ciphertext
+ * and plaintext), besides what the cryptography takes. CML_NO_MEMORY.
  */
 enum cml_status cml_stream_new(const struct cml_allocator *allocator,
 			       const uint8_t key[CML_AES256_KEY_SIZE],
@@ -40,11 +53,18 @@ enum cml_status cml_stream_new(const struct cml_allocator *allocator,
 			       uint64_t plaintext_len,
 			       cml_stream_sink sink, void *sink_ctx,
 			       struct cml_stream **stream);
+/*
+ * After an error the stream is over: what follows gives the same error.
+ * CML_BAD_STATE after finish.
+ */
 enum cml_status cml_stream_push(struct cml_stream *stream,
 				struct cml_bytes sealed);
 /* The last segment is opened here: only now is the stream known complete. */
 enum cml_status cml_stream_finish(struct cml_stream *stream);
-/* SHA-256 of all bytes pushed (40-byte stream header included). */
+/*
+ * SHA-256 of all bytes pushed (40-byte stream header included), once and
+ * after a finish that went well; CML_BAD_STATE otherwise.
+ */
 enum cml_status cml_stream_digest(struct cml_stream *stream,
 				  uint8_t digest[CML_SHA256_SIZE]);
 void cml_stream_free(struct cml_stream *stream);	/* wipes; NULL allowed */

@@ -105,7 +105,8 @@ static void serve(uint8_t *request, uint32_t len)
 	store_le(head, reply.len + 4, 4);
 	store_le(head + 4, status, 4);
 	fwrite(head, 1, sizeof(head), stdout);
-	fwrite(reply.data, 1, reply.len, stdout);
+	if (reply.len)
+		fwrite(reply.data, 1, reply.len, stdout);
 	fflush(stdout);
 	free(reply.data);
 }
