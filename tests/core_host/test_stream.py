@@ -175,9 +175,9 @@ def flipped(segments: Sequence[bytes], number: int, position: int) -> bytes:
 
 
 BAD = {
-    "nothing": Bad(Status.STREAM_TRUNCATED, lambda s: b"", 0),
-    "header cut": Bad(Status.STREAM_TRUNCATED, lambda s: STREAM.header[:39], 0),
-    "header only": Bad(Status.STREAM_TRUNCATED, lambda s: STREAM.header, 0),
+    "nothing": Bad(Status.STREAM_TRUNCATED, lambda _: b"", 0),
+    "header cut": Bad(Status.STREAM_TRUNCATED, lambda _: STREAM.header[:39], 0),
+    "header only": Bad(Status.STREAM_TRUNCATED, lambda _: STREAM.header, 0),
     "header length 0": Bad(Status.STREAM_HEADER, lambda s: b"\0" + joined(s)[1:], 0),
     "header length 41": Bad(Status.STREAM_HEADER, lambda s: b"\x29" + joined(s)[1:], 0),
     "salt altered": Bad(Status.STREAM_CONTEXT, lambda s: b"\x28" + bytes(32) + joined(s)[33:], 0),
@@ -261,16 +261,16 @@ BAD = {
         "a full segment that says it is the last, where the header announces more",
     ),
     "sealed shorter than announced": Bad(
-        Status.STREAM_LENGTH, lambda s: STREAM.sealed(PLAIN[:-1]), 3
+        Status.STREAM_LENGTH, lambda _: STREAM.sealed(PLAIN[:-1]), 3
     ),
     "sealed longer than announced": Bad(
-        Status.STREAM_LENGTH, lambda s: STREAM.sealed(PLAIN + b"!"), 3
+        Status.STREAM_LENGTH, lambda _: STREAM.sealed(PLAIN + b"!"), 3
     ),
     "sealed a segment shorter than announced": Bad(
-        Status.STREAM_LENGTH, lambda s: STREAM.sealed(PLAIN[:-1001]), 2
+        Status.STREAM_LENGTH, lambda _: STREAM.sealed(PLAIN[:-1001]), 2
     ),
     "sealed a segment longer than announced": Bad(
-        Status.STREAM_LENGTH, lambda s: STREAM.sealed(PLAIN + bytes(MORE)), 3
+        Status.STREAM_LENGTH, lambda _: STREAM.sealed(PLAIN + bytes(MORE)), 3
     ),
 }
 
