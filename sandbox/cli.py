@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tree of arguments. What each verb does is in its own file."""
+
+import argparse
+import importlib
+from importlib import metadata
+
+from sandbox.config import DEFAULT_MACHINE, ENVIRONMENT
+
+# In the order of a first use; each is a module of sandbox.commands.
+VERBS = (
+    "up",
+    "detect",
+    "status",
+    "logs",
+    "exec",
+    "console",
+    "down",
+    "build",
+    "inputs",
+    "photos",
+    "completion",
+)
+
+_DESCRIPTION = """\
+A sandbox for confidential machine learning on Arm TrustZone: the real OP-TEE under QEMU. A
+trusted application opens a sealed photo, finds the objects in it, and seals what it found."""
+
+_EPILOG = f"""\
+first steps:
+  sandbox up                      fetch, build and boot what is missing
+  sandbox detect photo.jpg --out out
+  sandbox logs --world secure     what OP-TEE and the TA said
+  sandbox down
+
+exit codes:
+  0  done
+  1  a bug of the sandbox: please report it, with the output of --debug
+  2  the request or an input is wrong
+  3  the host, the network or a build failed
+  4  the machine, Linux in it or the TA failed
+  `exec` exits as its command did; a signal gives 128 and its number
+
+environment:
+{chr(10).join(f"  {name:<24}{text}" for name, text in ENVIRONMENT.items())}"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sandbox",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"sandbox {_version()}")
+    _add_common(parser, machine=None, debug=False)
+    subparsers = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
+    for verb in VERBS:
+        importlib.import_module(f"sandbox.commands.{verb}").add_parser(subparsers)
+    for subparser in subparsers.choices.values():
+        # Also behind the verb, where fingers put them; only if given there do they count.
+        _add_common(subparser, machine=argparse.SUPPRESS, debug=argparse.SUPPRESS)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, *, machine: object, debug: object) -> None:
+    parser.add_argument(
+        "--machine",
+        metavar="NAME",
+        default=machine,
+        help=f"which machine (SANDBOX_MACHINE, else {DEFAULT_MACHINE!r})",
+    )
+    parser.add_argument(
+        "--debug", action="store_true", default=debug, help="show commands and tracebacks"
+    )
+
+
+def _version() -> str:
+    try:
+        return metadata.version("optee-sandbox")
+    except metadata.PackageNotFoundError:
+        return "from an uninstalled source tree"

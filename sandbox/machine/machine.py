@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One named machine: up, down, status, and a way in.
+
+Any process may be the one that ends or asks, so what is known is in the machine's folder, and
+what the folder says is checked against the processes that really run.
+"""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from enum import StrEnum, auto
+from pathlib import Path
+
+from sandbox import cpio, process
+from sandbox.errors import InfraError, UserError
+from sandbox.log import Progress
+from sandbox.machine import guest as ssh
+from sandbox.machine import keys, qemu_v8, qmp, sockets
+from sandbox.machine.boot import CLIENT, SERVICE_SOCKET, Boot
+from sandbox.machine.deadline import Deadline
+from sandbox.machine.folder import Folder, Phase, Record, World, check_name
+from sandbox.machine.process_id import ProcessId
+
+# How long each of three ways to end QEMU may take: asking, SIGTERM, SIGKILL.
+_END_S = 4.0
+_LOGIN_S = 20.0
+_GUARD = Path(__file__).with_name("guard.py")
+_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
+
+class State(StrEnum):
+    DOWN = auto()
+    STARTING = auto()  # by another process
+    UP = auto()
+
+
+@dataclass(frozen=True)
+class Status:
+    state: State
+    record: Record | None = None  # unless it is down
+    answers: bool = False  # an SSH server in the guest greets
+    remark: str | None = None
+
+
+class MachineDown(UserError):
+    """The command needs a machine that is up."""
+
+
+class Machine:
+    def __init__(self, name: str, path: Path, *, qemu: str = "qemu-system-aarch64") -> None:
+        self.name = check_name(name)
+        self.folder = Folder(path)
+        self._qemu = qemu
+        # Of the QEMU that this object started: its exit status, once it has one.
+        self._poll: Callable[[], int | None] | None = None
+
+    @property
+    def share(self) -> Path:
+        """What the guest sees as GUEST_SHARE. The guest may write anything there, any time."""
+        return self.folder.share
+
+    def up(
+        self,
+        images: qemu_v8.Images,
+        *,
+        cores: int,
+        memory_mib: int,
+        timeout_s: float,
+        progress: Progress,
+    ) -> tuple[Status, bool]:
+        """Start it, unless it is up already: then, and only then, the second value is False.
+
+        Interrupted or failed, it leaves no process and no file but the logs.
+        """
+        self.folder.create()
+        # Another `up` of this machine may take all of its time; then ours has nothing to do.
+        with self.folder.locked(Deadline(timeout_s + 3 * _END_S)):
+            status = self._settled()
+            if status.state is State.UP:
+                return status, False
+            self.folder.create()
+            with progress.step("boot") as step:
+                deadline = Deadline(timeout_s)
+                with self._started(images, cores, memory_mib) as (record, access):
+                    assert record.qemu is not None and self._poll is not None
+                    boot = Boot(self.folder, record.qemu, self._poll, deadline, step)
+                    info = boot.run(access)
+                    record = replace(
+                        record,
+                        phase=Phase.UP,
+                        ssh_port=boot.ssh_port,
+                        stages=tuple(boot.stages),
+                        ta={key: info[key] for key in ("abi", "version", "cpu") if key in info},
+                    )
+                    self.folder.write(record)
+            return Status(State.UP, record, answers=True, remark=status.remark), True
+
+    def down(self, *, wait_s: float = 30.0) -> bool:
+        """End it if it runs; False if there was nothing to end."""
+        if not self.folder.path.is_dir():
+            return False
+        with self.folder.locked(Deadline(wait_s)):
+            record = self.folder.read()
+            self._end(record)
+            return record is not None
+
+    def status(self) -> Status:
+        if not self.folder.path.is_dir():
+            return Status(State.DOWN)
+        status = self._judged()
+        if status is None:
+            try:
+                with self.folder.locked(Deadline(0.0)):
+                    status = self._settled()
+            except UserError:
+                # Whoever holds the lock is about to change what we would say.
+                return Status(State.STARTING, self.folder.read())
+        if status.state is State.UP and status.record is not None:
+            answers = ssh.banner(status.record.ssh_port, timeout_s=3.0)
+            return replace(status, answers=answers)
+        return status
+
+    def guest(self, timeout_s: float = _LOGIN_S) -> AbstractContextManager[ssh.Guest]:
+        """A connection to the guest: `with machine.guest() as guest:`."""
+        status = self.status()
+        if status.state is not State.UP or status.record is None:
+            raise MachineDown(
+                f"machine {self.name!r} is {status.state}"
+                + (f": {status.remark}" if status.remark else ""),
+                "`sandbox up` starts it.",
+            )
+        access = keys.load(self.folder.keys)
+        return ssh.connect(status.record.ssh_port, access, timeout_s)
+
+    @staticmethod
+    def service(session: ssh.Guest) -> ssh.GuestLines:
+        """A conversation with the client application's service: a line in, a line out."""
+        return session.lines([CLIENT, "call", "--socket", SERVICE_SOCKET])
+
+    def _judged(self) -> Status | None:
+        """What the record says, if what it says is still true; None if it is stale."""
+        record = self.folder.read()
+        if record is None:
+            return Status(State.DOWN)
+        if record.phase is Phase.UP and record.qemu is not None and record.qemu.alive():
+            return Status(State.UP, record)
+        if record.phase is Phase.STARTING and record.owner.alive():
+            return Status(State.STARTING, record)
+        return None
+
+    def _settled(self) -> Status:
+        """With the lock held: the state, after what is stale was cleaned up.
+
+        Nobody else is starting it, or the lock would be theirs.
+        """
+        status = self._judged()
+        if status is not None and status.state is not State.STARTING:
+            return status
+        record = self.folder.read()
+        assert record is not None
+        self._end(record)
+        if record.phase is Phase.STARTING:
+            remark = f"an interrupted start, by process {record.owner.pid}, was cleaned up"
+        else:
+            pid = record.qemu.pid if record.qemu else 0
+            remark = f"QEMU, process {pid}, was gone: what it left was cleaned up"
+        return Status(State.DOWN, remark=remark)
+
+    @contextlib.contextmanager
+    def _started(
+        self, images: qemu_v8.Images, cores: int, memory_mib: int
+    ) -> Iterator[tuple[Record, keys.AccessKeys]]:
+        """A running QEMU that is ended unless the body comes to its end."""
+        access = keys.ensure(self.folder.keys)
+        archive = io.BytesIO()
+        cpio.write(archive, access.guest_files())
+        self.folder.access.write_bytes(archive.getvalue())
+        self.folder.access.chmod(0o600)
+        for log in (*map(self.folder.log, World), self.folder.qemu_log):
+            log.unlink(missing_ok=True)
+        accelerator = qemu_v8.acceleration(cores, qemu_v8.host_cores())
+        record: Record | None = None
+        try:
+            with contextlib.ExitStack() as ours:
+                consoles = {
+                    world: ours.enter_context(sockets.listen(self.folder.console_socket(world)))
+                    for world in World
+                }
+                control = ours.enter_context(sockets.listen(self.folder.qmp_socket))
+                inherited = qemu_v8.Sockets(
+                    {world: console.fileno() for world, console in consoles.items()},
+                    control.fileno(),
+                )
+                argv = [
+                    self._qemu,
+                    *qemu_v8.arguments(
+                        images,
+                        name=self.name,
+                        cores=cores,
+                        memory_mib=memory_mib,
+                        accelerator=accelerator,
+                        access=self.folder.access,
+                        share=self.folder.share,
+                        logs={world: self.folder.log(world) for world in World},
+                        sockets=inherited,
+                    ),
+                ]
+                record = Record(
+                    name=self.name,
+                    phase=Phase.STARTING,
+                    owner=ProcessId.mine(),
+                    qemu=None,
+                    argv=tuple(argv),
+                    cores=cores,
+                    memory_mib=memory_mib,
+                    acceleration=accelerator,
+                    images=qemu_v8.image_paths(images),
+                    started_at=time.time(),
+                )
+                # Written before there is a process, so that none is ever unaccounted for.
+                self.folder.write(record)
+                pid = self._spawn(argv, inherited.fds)
+            record = replace(record, qemu=ProcessId.of(pid))
+            self.folder.write(record)
+            with _guarded(pid):
+                yield record, access
+        except BaseException:
+            # A second Ctrl-C must not undo the undoing; every wait in it has a limit.
+            held = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
+            try:
+                self._end(record)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, held)
+            raise
+
+    def _spawn(self, argv: Sequence[str], fds: Sequence[int]) -> int:
+        with self.folder.qemu_log.open("wb") as log:
+            log.write(f"$ {process.quoted(argv)}\n".encode())
+            log.flush()
+            child = process.spawn(argv, stdout=log, stderr=log, pass_fds=fds)
+        self._poll = child.poll
+        return child.pid
+
+    def _end(self, record: Record | None) -> None:
+        """End what runs and remove what belongs to it. Harmless when there is nothing."""
+        qemu = record.qemu if record is not None else None
+        # Asking works even for a QEMU that was started but not recorded any more.
+        with contextlib.suppress(qmp.QmpError):
+            with qmp.connect(self.folder.qmp_socket, Deadline(_END_S)) as control:
+                control.execute("quit")
+        if qemu is not None:
+            for number in (None, signal.SIGTERM, signal.SIGKILL):
+                if number is not None:
+                    qemu.signal(number)
+                if qemu.wait_gone(Deadline(_END_S)):
+                    break
+            else:
+                raise InfraError(
+                    f"QEMU, process {qemu.pid}, does not end, even when killed",
+                    "The host's kernel holds it: `ps` and `dmesg` may tell why.",
+                )
+            qemu.reap()
+        self._poll = None
+        self.folder.clear()
+
+
+@contextlib.contextmanager
+def _guarded(pid: int) -> Iterator[None]:
+    """See guard.py: even SIGKILL, at us, leaves no QEMU behind."""
+    with contextlib.ExitStack() as ours:
+        reading, writing = os.pipe()
+        ours.callback(os.close, reading)
+        ours.callback(os.close, writing)
+        handle = os.pidfd_open(pid)
+        ours.callback(os.close, handle)
+        argv = [sys.executable, "-I", "-S", os.fspath(_GUARD), str(handle), str(reading)]
+        guard = process.spawn(argv, pass_fds=(handle, reading))
+        ours.callback(process.end, guard)
+        yield
+        # Not reached when the body raises: then QEMU shall end, and the guard may help.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writing, b".")

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The board: QEMU's `virt` with TrustZone, as OP-TEE knows it by the name qemu_v8.
+
+Nothing here starts anything; this is the command line and its reasons.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sandbox.errors import InfraError
+from sandbox.machine.folder import World
+
+_MIB = 1 << 20
+# The build gives OP-TEE and TF-A room for this many.
+MAX_CORES = 8
+
+
+@dataclass(frozen=True)
+class Board:
+    machine: str
+    cpu: str
+    ram_base: int
+    kernel_address: int  # where TF-A jumps to: PRELOADED_BL33_BASE
+    initrd_address: int
+    command_line: str
+
+
+QEMU_V8 = Board(
+    # secure=on: secure RAM, secure flash and a UART that the normal world cannot reach.
+    machine="virt,secure=on,gic-version=3,virtualization=off",
+    # Pointer authentication with QEMU's own hash instead of the architected cipher, which is
+    # slow to emulate; SVE and SME cost context switches and OP-TEE does not use them.
+    cpu="max,pauth-impdef=on,sve=off,sme=off",
+    ram_base=0x40000000,  # TF-A finds the device tree here
+    # Clear of the device tree and of OP-TEE's shared memory at 0x42000000.
+    kernel_address=0x44000000,
+    initrd_address=0x48000000,
+    command_line="console=ttyAMA0 rdinit=/init quiet",
+)
+
+
+class Images(Protocol):
+    """What a boot needs from the build."""
+
+    @property
+    def flash(self) -> Path: ...
+    @property
+    def kernel(self) -> Path: ...
+    @property
+    def initrd(self) -> Path: ...
+
+
+def image_paths(images: Images) -> dict[str, str]:
+    """Content is in the names: equal paths are equal images."""
+    named = {"flash": images.flash, "kernel": images.kernel, "initrd": images.initrd}
+    return {name: os.fspath(path) for name, path in named.items()}
+
+
+@dataclass(frozen=True)
+class Sockets:
+    """Listening sockets, as file descriptors that QEMU inherits: bound before it starts."""
+
+    consoles: Mapping[World, int]
+    qmp: int
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        return (*self.consoles.values(), self.qmp)
+
+
+def host_cores() -> int:
+    """Those this process may use: fewer than the machine has, in many a container."""
+    return len(os.sched_getaffinity(0))
+
+
+def default_cores() -> int:
+    # Two at least, so that work in both worlds and on two sessions really interleaves.
+    return min(max(2, host_cores()), MAX_CORES)
+
+
+def acceleration(cores: int, available: int) -> str:
+    """A thread for each virtual core, unless there are more of those than real ones.
+
+    Measured: 4 virtual cores on 2 real ones boot in 24 to 60 s with a thread each, because TF-A's
+    waiting cores spin and every broadcast TLB invalidation must stop them all; in 3.9 s when one
+    thread runs all.
+    """
+    return "tcg,thread=multi" if cores <= available else "tcg,thread=single"
+
+
+def share_security_model(share: Path) -> str:
+    """How 9p keeps the guest's owners and modes: never as real ones of the host.
+
+    Both forms also keep a symbolic link that the guest makes from being one on the host. Not every
+    file system takes extended attributes; where it does not, QEMU keeps them in files beside.
+    """
+    try:
+        os.setxattr(share, "user.optee-sandbox", b"")
+        os.removexattr(share, "user.optee-sandbox")
+    except OSError:
+        return "mapped-file"
+    return "mapped-xattr"
+
+
+def _aligned(size: int) -> int:
+    return (size + 3) & ~3
+
+
+def arguments(
+    images: Images,
+    *,
+    name: str,
+    cores: int,
+    memory_mib: int,
+    accelerator: str,
+    access: Path,
+    share: Path,
+    logs: Mapping[World, Path],
+    sockets: Sockets,
+    board: Board = QEMU_V8,
+) -> list[str]:
+    """QEMU's arguments, without the program itself."""
+    # The kernel takes several cpio archives one after the other. The shared one and this
+    # machine's own meet in guest memory, so no file has to be copied for a boot.
+    initrd_size = _aligned(images.initrd.stat().st_size)
+    access_address = board.initrd_address + initrd_size
+    end = access_address + access.stat().st_size
+    if board.kernel_address + images.kernel.stat().st_size > board.initrd_address:
+        raise InfraError(f"{images.kernel} is too big: it would reach into the initrd")
+    if end > board.ram_base + memory_mib * _MIB:
+        raise InfraError(
+            f"{memory_mib} MiB are too few: the initrd alone ends at {end - board.ram_base >> 20}",
+            "Give the machine more with SANDBOX_MEMORY_MIB.",
+        )
+    initrd = f"initrdmem={board.initrd_address:#x},{end - board.initrd_address:#x}"
+    # fmt: off
+    argv = [
+        "-name", f"optee-sandbox-{name}",
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        # QEMU serves a guest that is nobody's friend: no new programs, no other users.
+        "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        "-machine", board.machine,
+        "-cpu", board.cpu,
+        "-accel", accelerator,
+        "-smp", str(cores),
+        "-m", f"{memory_mib}M",
+        "-bios", os.fspath(images.flash),
+        "-device", _loader(images.kernel, board.kernel_address),
+        "-device", _loader(images.initrd, board.initrd_address),
+        "-device", _loader(access, access_address),
+        # QEMU writes a command line into the device tree only if it was given a kernel; TF-A
+        # starts the one loaded above.
+        "-kernel", os.devnull, "-append", f"{board.command_line} {initrd}",
+        # On the MMIO bus, which the device tree lists: no PCI bus has to be searched at boot.
+        # The guest reaches nothing; the host reaches its SSH, at a port the host chose.
+        "-netdev", "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
+        "-device", "virtio-net-device,netdev=net0",
+        "-fsdev", f"local,id=share,path={_escaped(share)},"
+                  f"security_model={share_security_model(share)}",
+        "-device", "virtio-9p-device,fsdev=share,mount_tag=share",
+    ]
+    # The order of -serial is the board's order of UARTs: the first is the normal world's.
+    for world in World:
+        argv += [
+            "-chardev", f"socket,id={world},fd={sockets.consoles[world]},server=on,wait=off,"
+                        f"logfile={_escaped(logs[world])}",
+            "-serial", f"chardev:{world}",
+        ]
+    argv += [
+        "-chardev", f"socket,id=qmp,fd={sockets.qmp},server=on,wait=off",
+        "-mon", "chardev=qmp,mode=control",
+    ]
+    # fmt: on
+    return argv
+
+
+def _escaped(path: Path) -> str:
+    """In QEMU's option lists a comma ends a value, and two commas are one."""
+    return os.fspath(path).replace(",", ",,")
+
+
+def _loader(path: Path, address: int) -> str:
+    return f"loader,file={_escaped(path)},addr={address:#x},force-raw=on"
