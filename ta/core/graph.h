@@ -45,6 +45,13 @@ struct cml_graph_problem {
 
 struct cml_graph;
 
+/* Limits of this build: over one of them is CML_MODEL_LIMIT, by name. */
+#define CML_GRAPH_MAX_TENSORS	2048
+#define CML_GRAPH_MAX_OPS	1024
+#define CML_GRAPH_MAX_CHANNELS	(1u << 18)	/* of all convolutions */
+#define CML_GRAPH_MAX_ARENA	(64u << 20)
+#define CML_GRAPH_MAX_MACS	(4ull << 30)	/* an addition counts as one */
+
 /*
  * @cpu: bits of enum cml_cpu. @problem may be NULL.
  * CML_MODEL_* or CML_NO_MEMORY; nothing stays allocated after a failure.
@@ -54,7 +61,9 @@ enum cml_status cml_graph_prepare(const struct cml_allocator *allocator,
 				  struct cml_graph **graph,
 				  struct cml_graph_problem *problem);
 /*
- * The input may be written from prepare on, and again after each run; outputs
+ * The input may be written from prepare on, and has to be written again for
+ * each run, which uses its memory. Outputs are there from the end of a run
+ * until the input or the scratch is next written.
  */
 void cml_graph_run(struct cml_graph *graph);
 void cml_graph_free(struct cml_graph *graph);	/* wipes; NULL allowed */
@@ -64,8 +73,12 @@ size_t cml_graph_output_count(const struct cml_graph *graph);
 struct cml_tensor_view cml_graph_input(struct cml_graph *graph, size_t index);
 struct cml_tensor_view cml_graph_output(struct cml_graph *graph, size_t index);
 
-/* Bytes of the activation arena, and of all else that prepare allocated. */
+/*
+ * Bytes of the activation arena; the least that any plan of it could have;
+ * and all else that stays allocated until free.
+ */
 size_t cml_graph_arena_size(const struct cml_graph *graph);
+size_t cml_graph_arena_lower_bound(const struct cml_graph *graph);
 size_t cml_graph_persistent_size(const struct cml_graph *graph);
 /* Multiply-accumulates of one run. */
 uint64_t cml_graph_macs(const struct cml_graph *graph);

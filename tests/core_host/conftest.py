@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The portable core as processes: built once a session, each shared by all tests."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from driver import Driver, arm64_argv, native_argv
+
+from sandbox import paths, process
+from sandbox.build import sources
+from sandbox.log import progress_for
+
+BUILD_TIMEOUT_S = 900
+
+
+@pytest.fixture(scope="session")
+def core_make() -> Callable[[str], Path]:
+    """Makes a target of tests/core_host/Makefile; gives the folder that holds the results."""
+    build = Path(os.environ.get("CORE_HOST_BUILD", paths.project_dir() / "out" / "core_host"))
+    progress = progress_for(sys.stderr)
+    libjpeg = sources.unpacked("libjpeg-turbo", progress)
+    cbor = sources.unpacked("tinycbor", progress)
+
+    def make(target: str) -> Path:
+        argv = ["make", "--silent", "-j2", "-C", Path(__file__).parent, target]
+        argv += [f"BUILD={build}", f"LIBJPEG={libjpeg}", f"CBOR={cbor}"]
+        process.run(argv, timeout_s=BUILD_TIMEOUT_S)
+        return build
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def native(core_make: Callable[[str], Path]) -> Iterator[Driver]:
+    """For this machine, under ASan and UBSan."""
+    with Driver(native_argv(core_make("x86-asan"))) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def arm64(core_make: Callable[[str], Path]) -> Iterator[Driver]:
+    """NEON kernels, under user-mode emulation of a CPU that has every extension."""
+    with Driver(arm64_argv(core_make("arm64"))) as driver:
+        yield driver
