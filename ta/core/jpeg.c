@@ -20,12 +20,12 @@
 #include "jpeg_memory.h"
 
 #define JPEG_WINDOW_SIZE	65536
-#define JPEG_MARKER_EOI		0xd9
 
 enum jpeg_state {
 	JPEG_IN_HEADER,		/* up to the first scan */
 	JPEG_IN_SCANS,		/* a file with several scans is read whole */
 	JPEG_IN_ROWS,
+	JPEG_IN_TAIL,		/* all rows are out; up to the next marker */
 	JPEG_DONE,
 };
 
@@ -49,6 +49,7 @@ struct cml_jpeg {
 	size_t pixels_size;
 	uint8_t *window;
 	size_t skip;			/* bytes to drop from the input */
+	bool tail_is_marker;		/* last byte of the tail is 0xff */
 };
 
 static struct cml_jpeg *jpeg_of(j_common_ptr cinfo)
@@ -115,20 +116,9 @@ static void on_message(j_common_ptr cinfo, int level)
 	if (level >= 0)
 		return;
 
-	switch (cinfo->err->msg_code) {
-	case JWRN_JFIF_MAJOR:
-		/* A later JFIF: pixels are not affected. */
-		return;
-	case JWRN_EXTRANEOUS_DATA:
-		/* Padding before the end; some cameras write it. */
-		if (cinfo->err->msg_parm.i[1] == JPEG_MARKER_EOI)
-			return;
-		break;
-	default:
-		break;
-	}
-
-	jpeg_fail(jpeg_of(cinfo), CML_JPEG_CORRUPT);
+	/* But not this one: a later JFIF. */
+	if (cinfo->err->msg_code != JWRN_JFIF_MAJOR)
+		jpeg_fail(jpeg_of(cinfo), CML_JPEG_CORRUPT);
 }
 
 static void on_reset(j_common_ptr cinfo)
@@ -256,6 +246,27 @@ static void jpeg_begin(struct cml_jpeg *jpeg)
 		jpeg_fail(jpeg, status);
 }
 
+/*
+ * A file with one scan, after its last row. Entropy-coded data that is left
+ * over means that earlier data was damaged: the damage made the decoder
+ * arrive early. Zeros are padding, which some cameras write.
+ */
+static void jpeg_check_tail(struct cml_jpeg *jpeg)
+{
+	struct jpeg_source_mgr *src = &jpeg->src;
+	uint8_t byte = 0;
+
+	while (src->bytes_in_buffer && jpeg->state == JPEG_IN_TAIL) {
+		byte = *src->next_input_byte++;
+		src->bytes_in_buffer--;
+		if (jpeg->tail_is_marker && byte && byte != 0xff)
+			jpeg->state = JPEG_DONE;
+		else if (byte ? byte != 0xff : jpeg->tail_is_marker)
+			jpeg_fail(jpeg, CML_JPEG_CORRUPT);
+		jpeg->tail_is_marker = byte == 0xff;
+	}
+}
+
 /* Goes on as far as the window reaches. */
 static void jpeg_advance(struct cml_jpeg *jpeg)
 {
@@ -276,13 +287,19 @@ static void jpeg_advance(struct cml_jpeg *jpeg)
 	}
 
 	rows[0] = jpeg->pixels;
-	while (cinfo->output_scanline < cinfo->output_height) {
+	while (jpeg->state == JPEG_IN_ROWS &&
+	       cinfo->output_scanline < cinfo->output_height) {
 		if (!jpeg_read_scanlines(cinfo, rows, 1))
 			return;
 		jpeg->row(jpeg->ctx, cinfo->output_scanline - 1,
 			  jpeg->pixels);
 	}
-	jpeg->state = JPEG_DONE;
+	/* libjpeg reads ahead: it may have the marker, or the whole file. */
+	if (jpeg->state == JPEG_IN_ROWS)
+		jpeg->state = cinfo->unread_marker ||
+			      jpeg_has_multiple_scans(cinfo) ?
+			      JPEG_DONE : JPEG_IN_TAIL;
+	jpeg_check_tail(jpeg);
 }
 
 /* libjpeg leaves by longjmp() to here and nowhere else. */
@@ -404,7 +421,7 @@ enum cml_status cml_jpeg_push(struct cml_jpeg *jpeg, struct cml_bytes data)
 
 enum cml_status cml_jpeg_finish(struct cml_jpeg *jpeg)
 {
-	if (!jpeg->status && jpeg->state != JPEG_DONE)
+	if (!jpeg->status && jpeg->state < JPEG_IN_TAIL)
 		jpeg->status = CML_JPEG_TRUNCATED;
 
 	return jpeg->status;

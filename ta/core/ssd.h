@@ -10,6 +10,8 @@
 #include "graph.h"
 
 #define CML_SSD_LEVELS		6
+/* Per level a tensor of boxes, then per level a tensor of classes */
+#define CML_SSD_OUTPUTS		(2 * CML_SSD_LEVELS)
 #define CML_SSD_CLASSES		80
 #define CML_SSD_MAX_DETECTIONS	100
 
@@ -22,15 +24,19 @@ struct cml_detection {
 struct cml_ssd;
 
 /*
- * Checks that @graph is a detector that this code knows, and prepares its
- * anchors. CML_MODEL_NOT_DETECTOR.
+ * Checks that the tensors are those of a detector that this code knows, and
+ * prepares. They stay with the caller, in place, until cml_ssd_free().
+ * @outputs: CML_SSD_OUTPUTS tensors in the model's order.
+ * CML_MODEL_NOT_DETECTOR, CML_NO_MEMORY.
  */
 enum cml_status cml_ssd_new(const struct cml_allocator *allocator,
-			    struct cml_graph *graph, struct cml_ssd **ssd);
+			    const struct cml_tensor_view *input,
+			    const struct cml_tensor_view *outputs,
+			    struct cml_ssd **ssd);
 /* Side of the square input, in pixels. */
 uint32_t cml_ssd_input_size(const struct cml_ssd *ssd);
 /*
- * Reads the graph's outputs. @width, @height: of the photo as displayed.
+ * Reads the outputs. @width, @height: of the photo as displayed.
  * @detections gets @count entries, best score first. Cannot fail: scratch was
  * allocated by cml_ssd_new().
  */
@@ -38,7 +44,7 @@ void cml_ssd_detect(struct cml_ssd *ssd, uint16_t score_threshold_permille,
 		    uint32_t width, uint32_t height,
 		    struct cml_detection detections[CML_SSD_MAX_DETECTIONS],
 		    size_t *count);
-void cml_ssd_free(struct cml_ssd *ssd);
+void cml_ssd_free(struct cml_ssd *ssd);	/* wipes; NULL allowed */
 /* UTF-8, static; NULL when there is no such label. */
 const char *cml_ssd_label(uint32_t label);
 

@@ -7,6 +7,7 @@ srcs-y += status.c
 srcs-y += header.c
 srcs-y += hkdf.c
 srcs-y += hpke.c
+srcs-y += p256.c
 srcs-y += result_seal.c
 srcs-y += stream.c
 srcs-y += exif.c

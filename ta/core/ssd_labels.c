@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+/* COCO's 80 classes: fixtures/models/coco80.labels.txt, compared by a test. */
+#include "ssd.h"
+
+static const char *const labels[CML_SSD_CLASSES] = {
+	"person", "bicycle", "car", "motorcycle", "airplane", "bus", "train",
+	"truck", "boat", "traffic light", "fire hydrant", "stop sign",
+	"parking meter", "bench", "bird", "cat", "dog", "horse", "sheep",
+	"cow", "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella",
+	"handbag", "tie", "suitcase", "frisbee", "skis", "snowboard",
+	"sports ball", "kite", "baseball bat", "baseball glove", "skateboard",
+	"surfboard", "tennis racket", "bottle", "wine glass", "cup", "fork",
+	"knife", "spoon", "bowl", "banana", "apple", "sandwich", "orange",
+	"broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair",
+	"couch", "potted plant", "bed", "dining table", "toilet", "tv",
+	"laptop", "mouse", "remote", "keyboard", "cell phone", "microwave",
+	"oven", "toaster", "sink", "refrigerator", "book", "clock", "vase",
+	"scissors", "teddy bear", "hair drier", "toothbrush",
+};
+
+const char *cml_ssd_label(uint32_t label)
+{
+	return label < CML_SSD_CLASSES ? labels[label] : NULL;
+}
