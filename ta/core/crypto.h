@@ -21,7 +21,7 @@
 #define CML_P256_POINT_SIZE	65
 #define CML_P256_SECRET_SIZE	32
 
-/* HMAC-SHA256 over the concatenation of @count pieces. */
+/* HMAC-SHA256 over the concatenation of @count pieces; key.len at most 64. */
 enum cml_status cml_crypto_hmac_sha256(struct cml_bytes key,
 				       const struct cml_bytes *pieces,
 				       size_t count,
@@ -60,8 +60,8 @@ void cml_crypto_gcm_free(struct cml_gcm *gcm);
 
 /*
  * ECDH on P-256 with a private key that the implementation holds.
- * @secret gets the X coordinate. CML_KEY_MALFORMED when @peer is no point
- * of the curve.
+ * @secret gets the X coordinate. The caller has made sure that @peer is a
+ * point of the curve (p256.h): implementations do not look.
  */
 struct cml_p256_key;
 

@@ -4,6 +4,7 @@
 #include "hkdf.h"
 #include "hpke.h"
 #include "memory.h"
+#include "p256.h"
 
 /* A string literal without its NUL. */
 #define TEXT(literal)	cml_bytes((literal), sizeof(literal) - 1)
@@ -16,9 +17,7 @@
 #define KEM_SUITE	TEXT("KEM" KEM_ID)
 #define HPKE_SUITE	TEXT("HPKE" KEM_ID KDF_ID AEAD_ID)
 
-#define MODE_BASE		0x00
-/* SEC 1, 2.3.3: the first byte of an uncompressed point */
-#define SEC1_UNCOMPRESSED	0x04
+#define MODE_BASE	0x00
 
 /* RFC 9180, 4: LabeledExtract() */
 static enum cml_status labeled_extract(struct cml_bytes suite,
@@ -125,7 +124,7 @@ enum cml_status cml_hpke_open(struct cml_p256_key *recipient,
 	struct cml_gcm *gcm = NULL;
 
 	if (!cml_cursor_ok(&cur) || sealed.len < CML_GCM_TAG_SIZE ||
-	    enc.ptr[0] != SEC1_UNCOMPRESSED)
+	    !cml_p256_is_point(enc.ptr))
 		return CML_KEY_MALFORMED;
 
 	status = decap(recipient, enc, shared_secret);

@@ -7,6 +7,7 @@
 #include "header.h"
 #include "hkdf.h"
 #include "hpke.h"
+#include "p256.h"
 #include "result.h"
 #include "stream.h"
 
@@ -130,6 +131,17 @@ static enum cml_status run_key_unwrap(struct cml_bytes payload,
 	openssl_p256_free(recipient);
 
 	return status;
+}
+
+/* u8 form, x, y -> u32: is it a point? */
+static enum cml_status run_p256_is_point(struct cml_bytes payload,
+					 struct driver_reply *reply)
+{
+	if (payload.len != CML_P256_POINT_SIZE)
+		return CML_INTERNAL;
+	driver_put_u32(reply, cml_p256_is_point(payload.ptr));
+
+	return CML_OK;
 }
 
 struct sink {
@@ -284,6 +296,7 @@ const struct driver_command driver_crypto_commands[] = {
 	{ "hpke_open", run_hpke_open },
 	{ "key_id", run_key_id },
 	{ "key_unwrap", run_key_unwrap },
+	{ "p256_is_point", run_p256_is_point },
 	{ "result_seal", run_result_seal },
 	{ "stream", run_stream },
 	{ NULL, NULL },

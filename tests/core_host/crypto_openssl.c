@@ -254,19 +254,17 @@ enum cml_status cml_crypto_p256_ecdh(struct cml_p256_key *key,
 		return status;
 	point = EC_POINT_new(key->group);
 	x = BN_new();
-	/* Checks that the point is on the curve. */
-	good = EC_POINT_oct2point(key->group, point, peer,
-				  CML_P256_POINT_SIZE, NULL);
+	/* OpenSSL would notice what is no point: nothing must rely on it. */
+	if (!EC_POINT_oct2point(key->group, point, peer, CML_P256_POINT_SIZE,
+				NULL))
+		abort();
+	good = EC_POINT_mul(key->group, point, NULL, point, key->scalar,
+			    NULL) &&
+	       EC_POINT_get_affine_coordinates(key->group, point, x, NULL,
+					       NULL) &&
+	       BN_bn2binpad(x, secret, CML_P256_SECRET_SIZE) ==
+	       CML_P256_SECRET_SIZE;
 	if (!good)
-		status = CML_KEY_MALFORMED;
-	if (good)
-		good = EC_POINT_mul(key->group, point, NULL, point,
-				    key->scalar, NULL) &&
-		       EC_POINT_get_affine_coordinates(key->group, point, x,
-						       NULL, NULL) &&
-		       BN_bn2binpad(x, secret, CML_P256_SECRET_SIZE) ==
-		       CML_P256_SECRET_SIZE;
-	if (!good && !status)
 		status = CML_CRYPTO;
 	BN_clear_free(x);
 	EC_POINT_clear_free(point);
