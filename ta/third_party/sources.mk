@@ -35,13 +35,13 @@ libjpeg_srcs := \
 libjpeg_includes = -I$(third_party)/libjpeg -I$(LIBJPEG)/src
 libjpeg_cflags :=
 
-# The encoder, without half floats and without its C library output.
+# The encoder, without half floats.
 cbor_srcs := src/cborencoder.c
-cbor_includes = -I$(CBOR)/src
-cbor_cflags := -DCBOR_NO_HALF_FLOAT_TYPE
+cbor_includes = -I$(third_party)/tinycbor -I$(CBOR)/src
+cbor_cflags := -DCBOR_EXTERNAL_CFG
 
-# exp() and log(): OP-TEE's libc has no <math.h>. math.h and the other headers
-# that musl's sources ask for are in musl/ here, small ones.
+# exp(), log() and sqrt(): OP-TEE's libc has no <math.h>. It, and the other
+# headers that musl's sources ask for, are in musl/ here, small ones.
 musl_srcs := \
 	src/math/exp.c \
 	src/math/exp_data.c \
@@ -51,6 +51,7 @@ musl_srcs := \
 	src/math/__math_invalid.c \
 	src/math/__math_oflow.c \
 	src/math/__math_uflow.c \
-	src/math/__math_xflow.c
+	src/math/__math_xflow.c \
+	src/math/aarch64/sqrt.c
 musl_includes = -I$(third_party)/musl -I$(MUSL)/src/internal
 musl_cflags :=

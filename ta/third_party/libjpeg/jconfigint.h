@@ -11,4 +11,4 @@
 #define VERSION		"3.1.3"
 #define SIZEOF_SIZE_T	__SIZEOF_SIZE_T__
 #define HAVE_BUILTIN_CTZL
-#define FALLTHROUGH	__attribute__((fallthrough));
+#define FALLTHROUGH	__attribute__((__fallthrough__));

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+/* libm.h has portable fp_barrier() and fp_force_eval(). */
