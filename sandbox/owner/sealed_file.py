@@ -8,7 +8,6 @@ import os
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -158,15 +157,6 @@ class Sealed:
     def binding(self) -> bytes:
         """external_aad of the result: the header and the digest of the stream."""
         return self.header.pack() + hashlib.sha256(self.stream).digest()
-
-    def write(self, path: Path) -> None:
-        """Whole or not at all."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            temporary.write_bytes(self.data)
-            temporary.rename(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def _seal(header: Header, key: bytes, plain: bytes) -> Sealed:

@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sandbox detect: seal photos, have the TA look at them, open and check what it says."""
+
+import argparse
+import hashlib
+import json
+import queue
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sandbox import paths
+from sandbox.commands.context import Context
+from sandbox.errors import GuestError, SandboxError, UserError
+from sandbox.log import Progress
+from sandbox.machine.boot import GUEST_SHARE
+from sandbox.machine.guest import Guest
+from sandbox.machine.machine import Machine
+from sandbox.owner import draw, keys, results, sealed_file
+from sandbox.owner.results import Result
+from sandbox.owner.service import Session, TaError
+from sandbox.owner.share import Share
+
+DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
+# Each session holds a model of its own, and the secure world's 16 MiB hold two (docs/performance.md).
+MAX_SESSIONS = 2
+RESULT_MAX_BYTES = 1 << 16
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = subparsers.add_parser(
+        "detect",
+        help="find objects in photos, inside the secure world",
+        description="Seal each photo, send it through the normal world to the trusted application,"
+        " open the sealed result, and print boxes and labels.",
+        epilog="Example: sandbox detect holiday.jpg --out out",
+    )
+    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="a JPEG file")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="write each photo with its boxes into DIR"
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object per photo, one a line"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="SCORE",
+        help="leave out detections below this score, 0.001 to 1 (0.5)",
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="another .tflite detector than the built-in one"
+    )
+    parser.set_defaults(run=run)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and the key of the one who owns it."""
+
+    name: str
+    data: bytes
+    key: bytes
+
+    @property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.data).digest()
+
+
+@dataclass
+class Outcome:
+    photo: Path
+    result: Result | None = None
+    error: SandboxError | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    picture: Path | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class _Timer:
+    """Notes how long each part took."""
+
+    def __init__(self, into: dict[str, float]) -> None:
+        self._into = into
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._into[name] = (now - self._last) * 1000
+        self._last = now
+
+
+class Worker:
+    """One session of the TA, and the owners' side of it."""
+
+    def __init__(self, session: Session, share: Share, model: Model) -> None:
+        self._session = session
+        self._share = share
+        self._model = model
+        # Fresh for each run: nothing sealed for an earlier one opens with it.
+        self._data_key = keys.new_key()
+
+    def prepare(self, name: str) -> None:
+        info = self._session.attach(name)
+        self._provision(keys.Slot.DATA, self._data_key, info.public_key)
+        if info.model_digest == self._model.digest:
+            return
+        self._provision(keys.Slot.MODEL, self._model.key, info.public_key)
+        sealed = sealed_file.seal_model(self._model.key, self._model.data)
+        path = self._share.put(sealed.data, "model")
+        try:
+            self._session.load_model(path)
+        finally:
+            self._share.drop(path)
+
+    def _provision(self, slot: keys.Slot, key: bytes, public_key: bytes) -> None:
+        path = self._share.put(keys.wrap(key, slot, public_key), "key")
+        try:
+            self._session.provision(slot.name.lower(), path)
+        finally:
+            self._share.drop(path)
+
+    def detect(self, photo: bytes, threshold: float, timings_ms: dict[str, float]) -> Result:
+        timer = _Timer(timings_ms)
+        sealed = sealed_file.seal_photo(self._data_key, photo, score_threshold=threshold)
+        request = self._share.put(sealed.data, "photo")
+        answer = self._share.new_path("result")
+        try:
+            timer.lap("seal")
+            self._session.infer(request, answer)
+            timer.lap("service")
+            result = results.open_result(
+                self._data_key, sealed, self._share.take(answer, RESULT_MAX_BYTES)
+            )
+            timer.lap("open")
+        finally:
+            self._share.drop(request)
+            self._share.drop(answer)
+        if result.model_digest != self._model.digest:
+            raise results.ResultError("the result was made with another model than the one sent")
+        for name, microseconds in result.timings_us.items():
+            timings_ms[name.removesuffix("_us")] = microseconds / 1000
+        return result
+
+
+def _work(
+    index: int,
+    machine: Machine,
+    guest: Guest,
+    model: Model,
+    threshold: float,
+    waiting: "queue.SimpleQueue[Outcome]",
+    progress: Progress,
+) -> SandboxError | None:
+    """Take photos until there are none. Returns why this worker could not begin."""
+    try:
+        with Session(Machine.service(guest), GUEST_SHARE) as session:
+            worker = Worker(session, Share(machine.share), model)
+            with progress.step(f"session {index + 1}: keys and model"):
+                worker.prepare(f"detect-{index}")
+            while True:
+                try:
+                    outcome = waiting.get_nowait()
+                except queue.Empty:
+                    return None
+                _look(worker, outcome, threshold, progress)
+    except SandboxError as error:
+        return error
+
+
+def _look(worker: Worker, outcome: Outcome, threshold: float, progress: Progress) -> None:
+    begin = time.perf_counter()
+    try:
+        with progress.step(str(outcome.photo)):
+            outcome.result = worker.detect(
+                _read(outcome.photo), threshold, outcome.timings_ms
+            )
+    except SandboxError as error:
+        outcome.error = error
+    finally:
+        outcome.timings_ms["total"] = (time.perf_counter() - begin) * 1000
+        outcome.done.set()
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+def detect(
+    machine: Machine,
+    photos: Sequence[Path],
+    model: Model,
+    *,
+    threshold: float,
+    sessions: int,
+    progress: Progress,
+) -> list[Outcome]:
+    """Each photo's outcome, in the order given."""
+    outcomes = [Outcome(photo) for photo in photos]
+    waiting: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+    for outcome in outcomes:
+        waiting.put(outcome)
+    count = max(1, min(len(photos), sessions))
+    troubles: list[SandboxError | None] = [None] * count
+    with machine.guest() as guest:
+
+        def begin(index: int) -> None:
+            troubles[index] = _work(
+                index, machine, guest, model, threshold, waiting, progress
+            )
+
+        threads = [threading.Thread(target=begin, args=(i,), daemon=True) for i in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    # A worker that found no room leaves its photos to the others; what nobody took has failed.
+    trouble = next((t for t in troubles if t is not None), None)
+    for outcome in outcomes:
+        if outcome.result is None and outcome.error is None:
+            outcome.error = trouble or GuestError(f"nothing was said about {outcome.photo}")
+    return outcomes
+
+
+def _as_json(outcome: Outcome, model: Model) -> dict[str, Any]:
+    described: dict[str, Any] = {"image": str(outcome.photo)}
+    if outcome.error is not None:
+        error = outcome.error
+        described["error"] = {"name": error.name, "message": error.message, "hint": error.hint}
+        return described
+    assert outcome.result is not None
+    result = outcome.result
+    described |= {
+        "width": result.width,
+        "height": result.height,
+        "model": {
+            "name": model.name,
+            "sha256": result.model_digest.hex(),
+            "output_sha256": result.output_digest.hex(),
+        },
+        "detections": [
+            {"label": d.label, "score": round(d.score, 6), "box": [round(v, 3) for v in d.box]}
+            for d in result.detections
+        ],
+        "timings_ms": {name: round(value, 3) for name, value in outcome.timings_ms.items()},
+    }
+    if outcome.picture is not None:
+        described["picture"] = str(outcome.picture)
+    return described
+
+
+def _as_text(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        lines = [f"{outcome.photo}: {outcome.error.message}"]
+        return "\n".join(lines + [f"  {hint}" for hint in outcome.error.hints])
+    assert outcome.result is not None
+    result = outcome.result
+    times = outcome.timings_ms
+    lines = [
+        f"{outcome.photo}: {result.width} x {result.height}, {times['total'] / 1000:.2f} s"
+        f" (in the TA: JPEG {times['jpeg']:.0f} ms, network {times['network']:.0f} ms)"
+    ]
+    for found in result.detections:
+        x1, y1, x2, y2 = found.box
+        lines.append(
+            f"  {found.label:<14} {found.score:.2f}   [{x1:.0f}, {y1:.0f}, {x2:.0f}, {y2:.0f}]"
+        )
+    if not result.detections:
+        lines.append("  nothing found")
+    if outcome.picture is not None:
+        lines.append(f"  picture: {outcome.picture}")
+    return "\n".join(lines)
+
+
+def _draw(outcome: Outcome, folder: Path) -> None:
+    """Names never collide: two photos called the same get numbers."""
+    if outcome.result is None:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    outcome.picture = folder / f"{outcome.photo.stem}.boxes.png"
+    draw.annotated(outcome.photo, outcome.result.detections).save(outcome.picture)
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    for photo in args.photos:
+        if not photo.is_file():
+            raise UserError(f"no such file: {photo}")
+    stems = [photo.stem for photo in args.photos]
+    if args.out is not None and len(set(stems)) < len(stems):
+        raise UserError(
+            "two of these photos have the same name, so their pictures would too",
+            "Call `sandbox detect` for each of them, with another --out.",
+        )
+    model_path = args.model or paths.project_dir() / DEFAULT_MODEL
+    model_key = keys.kept_key(paths.state_dir() / "owners" / "model.key")
+    model = Model(model_path.stem, _read(model_path), model_key)
+    outcomes = detect(
+        context.machine(),
+        args.photos,
+        model,
+        threshold=args.threshold,
+        sessions=MAX_SESSIONS,
+        progress=context.progress,
+    )
+    for outcome in outcomes:
+        if args.out is not None:
+            _draw(outcome, args.out)
+        if args.json:
+            print(json.dumps(_as_json(outcome, model)))
+        else:
+            stream = sys.stdout if outcome.error is None else sys.stderr
+            print(_as_text(outcome), file=stream)
+    return max((o.error.exit_code for o in outcomes if o.error is not None), default=0)
