@@ -173,9 +173,7 @@ def seal_photo(key: bytes, jpeg: bytes, *, score_threshold: float) -> Sealed:
     permille = round(score_threshold * 1000)
     if not 1 <= permille <= 1000:
         raise SealedFileError(f"score threshold {score_threshold} is not within 0.001 to 1")
-    header = Header(
-        Kind.PHOTO, key_id(key), os.urandom(REQUEST_ID_BYTES), len(jpeg), permille
-    )
+    header = Header(Kind.PHOTO, key_id(key), os.urandom(REQUEST_ID_BYTES), len(jpeg), permille)
     return _seal(header, key, jpeg)
 
 

@@ -144,3 +144,7 @@ class Session:
         """Milliseconds by stage; `result` is then in the share."""
         reply = self._call("infer", self._path(sealed), self._path(result), timeout_s=300.0)
         return dict(reply.get("ms", {}))
+
+    def close_session(self, name: str) -> None:
+        """End the TA session itself, and everything that hangs from it."""
+        self._call("close", name)

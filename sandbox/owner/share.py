@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The folder that both worlds see. The guest may put anything there, at any time, under any name."""
+"""The folder that both worlds see. The guest may put anything there, any time, by any name."""
 
 import os
 import secrets

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The machine as a user sees it."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from real_stack import run_sandbox
+
+from sandbox.machine.guest import Guest
+from sandbox.machine.machine import Machine
+
+
+def test_up_says_how_long_each_stage_took(booted: dict[str, Any]) -> None:
+    assert booted["started"] is True
+    names = [stage["name"] for stage in booted["stages"]]
+    for event in ("share", "tee0", "tee-supplicant", "ssh"):
+        assert event in names
+    assert all(stage["seconds"] >= 0 for stage in booted["stages"])
+
+
+def test_up_twice_is_harmless(machine: Machine, booted: dict[str, Any]) -> None:
+    pid = machine.status().record
+    again = run_sandbox("up", "--json")
+    assert again.status == 0
+    assert again.json["started"] is False
+    assert machine.status().record == pid
+    del booted
+
+
+def test_all_cores_are_there_for_both_worlds(
+    guest: Guest, machine: Machine, booted: dict[str, Any]
+) -> None:
+    cores = booted["cores"]
+    assert cores == max(2, len(os.sched_getaffinity(0)))
+    assert int(guest.run(["nproc"], timeout_s=20.0).stdout) == cores
+    secure = (machine.folder.path / "secure.log").read_text(errors="replace")
+    assert "OP-TEE version: 4.10" in secure
+
+
+def test_exec_gives_bytes_and_status_as_they_are(machine: Machine) -> None:
+    del machine
+    ran = run_sandbox("exec", "--", "sh", "-c", "printf 'a b\\n'; echo no >&2; exit 7")
+    assert (ran.status, ran.stdout) == (7, "a b\n")
+    assert ran.stderr.endswith("no\n")
+
+
+def test_logs_have_both_worlds_from_the_first_byte(machine: Machine) -> None:
+    del machine
+    normal = run_sandbox("logs", "--world", "normal", "--lines", "100000")
+    secure = run_sandbox("logs", "--world", "secure", "--lines", "100000")
+    assert "Booting trusted firmware" in secure.stdout + normal.stdout or (
+        "NOTICE" in normal.stdout + secure.stdout
+    )
+    assert "Linux version" in normal.stdout
+    assert "OP-TEE version" in secure.stdout
+
+
+def test_status_is_json_for_scripts(machine: Machine) -> None:
+    del machine
+    status = run_sandbox("status", "--json")
+    assert status.status == 0
+    assert status.json["state"] == "up"
+
+
+def test_secure_memory_is_out_of_the_normal_worlds_reach(guest: Guest) -> None:
+    """QEMU itself refuses: the secure flash bank, and secure RAM."""
+    for address in ("0x00000000", "0x0e000000", "0x0e100000"):
+        read = guest.run(["busybox", "devmem", address, "32"], timeout_s=20.0)
+        assert read.status != 0, read.stdout
+
+
+def test_a_link_in_the_share_leads_nowhere(guest: Guest, machine: Machine, tmp_path: Path) -> None:
+    """What the guest plants must not make the host read or write elsewhere."""
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    guest.run(["ln", "-s", os.fspath(victim), "/mnt/share/planted"], timeout_s=20.0)
+    planted = machine.share / "planted"
+    assert not planted.is_symlink()
+    guest.run(["rm", "-f", "/mnt/share/planted"], timeout_s=20.0)
+    assert victim.read_text() == "untouched"

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Known secrets are looked for where the normal world can look, and not found.
+
+The search itself is tested by things that must be there: ciphertext, and a string that a guest
+process holds.
+"""
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from real_stack import MODEL, ROOT, Client
+
+from sandbox.machine import qmp
+from sandbox.machine.deadline import Deadline
+from sandbox.machine.guest import Guest
+from sandbox.machine.machine import Machine
+from sandbox.owner import sealed_file
+from sandbox.owner.results import open_result
+
+# Where QEMU's virt board has its RAM; all of it is the normal world's.
+RAM_BASE = 0x40000000
+
+
+@pytest.fixture
+def normal_world_memory(tmp_path: Path) -> Iterator[Any]:
+    """Dumps all RAM of the normal world, on call."""
+    maps: list[mmap.mmap] = []
+
+    def dump(machine: Machine, memory_mib: int) -> mmap.mmap:
+        path = tmp_path / f"memory-{len(maps)}"
+        with qmp.connect(machine.folder.qmp_socket, Deadline(120.0)) as control:
+            control.execute(
+                "pmemsave", val=RAM_BASE, size=memory_mib << 20, filename=os.fspath(path)
+            )
+        with path.open("rb") as file:
+            maps.append(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        path.unlink()
+        return maps[-1]
+
+    yield dump
+    for mapped in maps:
+        mapped.close()
+
+
+def pieces(data: bytes, count: int, size: int = 32) -> list[bytes]:
+    """Samples spread over `data`, none of them uniform."""
+    step = max(1, (len(data) - size) // count)
+    found = [data[at : at + size] for at in range(0, len(data) - size, step)]
+    return [piece for piece in found if len(set(piece)) > 8][:count]
+
+
+def test_no_secret_is_in_the_normal_world(
+    client: Client, machine: Machine, guest: Guest, normal_world_memory: Any, booted: dict[str, Any]
+) -> None:
+    photo_path = ROOT / "fixtures/photos/astronaut.jpg"
+    photo = photo_path.read_bytes()
+    sealed = client.seal(photo)
+    # The sealed files stay in the share this time: they are what the search has to find.
+    request = client.share.put(sealed.data, "photo")
+    answer = client.share.new_path("result")
+    client.session.infer(request, answer)
+    sealed_result = answer.read_bytes()
+    result = open_result(client.data_key, sealed, sealed_result)
+    assert result.detections
+
+    model = MODEL.read_bytes()
+    with Image.open(photo_path) as opened:
+        pixels = np.asarray(opened.convert("RGB"))
+    box = result.detections[0].box
+    secrets = {
+        "data key": [client.data_key],
+        "model key": [client.model_key],
+        "result key": [sealed_file.derive(client.data_key, b"cml-result-v1", 32)],
+        "weights": pieces(model, 40),
+        "photo, as JPEG": pieces(photo, 40),
+        "photo, as pixels": pieces(pixels[200:220].tobytes(), 20),
+        "boxes": [
+            b"\x84" + b"".join(b"\xfa" + struct.pack(">f", edge) for edge in box),
+            struct.pack("<4f", *box),
+            struct.pack("<4d", *box),
+        ],
+    }
+    assert all(found for found in secrets.values())
+
+    marker = os.urandom(24).hex()
+    # A guest process that holds a known string while memory is read.
+    with guest.lines(["sh", "-c", f"kept={marker}; read line; echo $kept"]) as holder:
+        memory = normal_world_memory(machine, booted["memory_mib"])
+        holder.send("go")
+        assert holder.receive(10.0) == marker
+
+    expected = {
+        "a string in a process": marker.encode(),
+        "the sealed photo": sealed.stream[4096 : 4096 + 32],
+        "the sealed result": sealed_result[-48:],
+    }
+    for what, pattern in expected.items():
+        assert memory.find(pattern) >= 0, f"the search does not even find {what}"
+    for what, patterns in secrets.items():
+        for pattern in patterns:
+            at = memory.find(pattern)
+            assert at < 0, f"{what} is in the normal world's memory at {RAM_BASE + at:#x}"
+
+    files = [path for path in machine.folder.path.rglob("*") if path.is_file()]
+    logs = [path for path in files if path.suffix == ".log"]
+    shared = [path for path in files if machine.share in path.parents]
+    assert len(logs) >= 2 and shared
+    for path in {*logs, *shared}:
+        data = path.read_bytes()
+        for what, patterns in secrets.items():
+            for pattern in patterns:
+                assert pattern not in data, f"{what} is in {path}"
+                assert pattern.hex().encode() not in data.lower(), f"{what} is in {path}, as hex"
+    for word in {found.label for found in result.detections}:
+        for log in logs:
+            assert word.encode() not in log.read_bytes(), f"label {word} is in {log}"
+    client.share.drop(request)
+    client.share.drop(answer)
+
+
+def test_no_key_is_on_a_command_line(guest: Guest, client: Client) -> None:
+    command_lines = guest.run(
+        ["sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ"], timeout_s=20.0
+    ).stdout
+    assert b"cml-ca" in command_lines
+    for key in (client.data_key, client.model_key):
+        assert key not in command_lines
+        assert key.hex().encode() not in command_lines.lower()
