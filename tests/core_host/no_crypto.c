@@ -9,7 +9,8 @@ const struct driver_command driver_crypto_commands[] = { { NULL, NULL } };
 
 enum cml_status cml_crypto_hmac_sha256(struct cml_bytes key,
 				       const struct cml_bytes *pieces,
-				       size_t count, uint8_t *mac)
+				       size_t count,
+				       uint8_t mac[CML_SHA256_SIZE])
 {
 	abort();
 }
@@ -26,7 +27,7 @@ enum cml_status cml_crypto_sha256_update(struct cml_sha256 *sha,
 }
 
 enum cml_status cml_crypto_sha256_final(struct cml_sha256 *sha,
-					uint8_t *digest)
+					uint8_t digest[CML_SHA256_SIZE])
 {
 	abort();
 }
@@ -35,19 +36,22 @@ void cml_crypto_sha256_free(struct cml_sha256 *sha)
 {
 }
 
-enum cml_status cml_crypto_gcm_new(const uint8_t *key, struct cml_gcm **gcm)
+enum cml_status cml_crypto_gcm_new(const uint8_t key[CML_AES256_KEY_SIZE],
+				   struct cml_gcm **gcm)
 {
 	abort();
 }
 
-enum cml_status cml_crypto_gcm_open(struct cml_gcm *gcm, const uint8_t *nonce,
+enum cml_status cml_crypto_gcm_open(struct cml_gcm *gcm,
+				    const uint8_t nonce[CML_GCM_NONCE_SIZE],
 				    struct cml_bytes aad,
 				    struct cml_bytes sealed, uint8_t *out)
 {
 	abort();
 }
 
-enum cml_status cml_crypto_gcm_seal(struct cml_gcm *gcm, const uint8_t *nonce,
+enum cml_status cml_crypto_gcm_seal(struct cml_gcm *gcm,
+				    const uint8_t nonce[CML_GCM_NONCE_SIZE],
 				    struct cml_bytes aad,
 				    struct cml_bytes plain, uint8_t *out)
 {
@@ -59,13 +63,14 @@ void cml_crypto_gcm_free(struct cml_gcm *gcm)
 }
 
 enum cml_status cml_crypto_p256_ecdh(struct cml_p256_key *key,
-				     const uint8_t *peer, uint8_t *secret)
+				     const uint8_t peer[CML_P256_POINT_SIZE],
+				     uint8_t secret[CML_P256_SECRET_SIZE])
 {
 	abort();
 }
 
 enum cml_status cml_crypto_p256_public(struct cml_p256_key *key,
-				       uint8_t *point)
+				       uint8_t point[CML_P256_POINT_SIZE])
 {
 	abort();
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
 #include "ops.h"
 
 enum { DEPTHWISE_PADDING = 0, DEPTHWISE_STRIDE_W = 1, DEPTHWISE_STRIDE_H = 2,
@@ -63,14 +65,21 @@ void op_depthwise_conv2d_s8(const struct cml_op *op)
 	}
 }
 
-static void choose_kernel(uint32_t cpu, struct cml_op *op)
+/* @weights: of a model that is checked but for their use here. */
+static void choose_kernel(uint32_t cpu, const struct cml_tflite_tensor *weights,
+			  struct cml_op *op)
 {
 	(void)cpu;
+	(void)weights;
 	op->run = op_depthwise_conv2d_s8;
 #if defined(__aarch64__)
-	if (cpu & CML_CPU_NEON && op->conv.depth_multiplier == 1 &&
-	    op->conv.out_c >= CML_CHANNEL_GROUP)
-		op->run = op_depthwise_conv2d_s8_neon;
+	if (!(cpu & CML_CPU_NEON) || op->conv.depth_multiplier != 1 ||
+	    op->conv.out_c < CML_CHANNEL_GROUP ||
+	    memchr(weights->data.ptr, (uint8_t)INT8_MIN, weights->data.len))
+		return;
+	op->run = op_depthwise_conv2d_s8_neon;
+	op->scratch_size =
+		op_depthwise_conv2d_s8_neon_scratch_size(&op->conv);
 #endif
 }
 
@@ -143,7 +152,7 @@ static enum cml_status check(struct cml_node *node, struct cml_op *op)
 		return status;
 
 	op->macs = patch * conv->out_h * conv->out_w * conv->out_c;
-	choose_kernel(node->cpu, op);
+	choose_kernel(node->cpu, &weights, op);
 
 	return CML_OK;
 }

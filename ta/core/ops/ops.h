@@ -165,8 +165,15 @@ void op_add_s8(const struct cml_op *op);
 #if defined(__aarch64__)
 /* Equal shapes only. */
 void op_add_s8_neon(const struct cml_op *op);
-/* depth_multiplier 1 and at least CML_CHANNEL_GROUP channels only. */
+
+/*
+ * Only with a depth_multiplier of 1, at least CML_CHANNEL_GROUP channels, and
+ * weights of -127 to 127.
+ */
 void op_depthwise_conv2d_s8_neon(const struct cml_op *op);
+size_t op_depthwise_conv2d_s8_neon_scratch_size(const struct cml_conv *conv);
+
+/* The scratch is of one size for the three. */
 void op_conv2d_s8_neon(const struct cml_op *op);
 void op_conv2d_s8_dotprod(const struct cml_op *op);
 void op_conv2d_s8_i8mm(const struct cml_op *op);

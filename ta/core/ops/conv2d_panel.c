@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#if defined(__aarch64__)
+
+#include <arm_neon.h>
+#include <string.h>
+
+#include "conv2d_panel.h"
+
+static size_t round_up(size_t size, size_t block)
+{
+	return (size + block - 1) / block * block;
+}
+
+static size_t patch_size(const struct cml_conv *conv)
+{
+	return (size_t)conv->kernel_h * conv->kernel_w * conv->in_c;
+}
+
+/* A panel, and one pixel's values in a row. */
+size_t op_conv2d_s8_neon_scratch_size(const struct cml_conv *conv)
+{
+	return (CML_PANEL_PIXELS + 1) *
+	       round_up(patch_size(conv), CML_PANEL_MAX_BLOCK);
+}
+
+/* The values under the kernel for output pixel (@oy, @ox), in a row. */
+static const int8_t *gather(const struct cml_op *op, int32_t oy, int32_t ox,
+			    int8_t *row)
+{
+	const struct cml_conv *conv = &op->conv;
+	int32_t y0 = oy * conv->stride_h - conv->pad_h;
+	int32_t x0 = ox * conv->stride_w - conv->pad_w;
+	size_t line = (size_t)conv->kernel_w * conv->in_c;
+	int32_t last = x0 + (conv->kernel_w - 1) * conv->dilation_w;
+	bool whole = conv->dilation_w == 1 && x0 >= 0 && last < conv->in_w;
+	int8_t *out = row;
+
+	for (int32_t ky = 0; ky < conv->kernel_h; ky++, out += line) {
+		int32_t y = y0 + ky * conv->dilation_h;
+		const int8_t *in = NULL;	/* (in_w, in_c) */
+
+		if (y < 0 || y >= conv->in_h) {
+			memset(out, conv->input_zero_point, line);
+			continue;
+		}
+		in = op->input[0] + (size_t)y * conv->in_w * conv->in_c;
+		if (whole) {
+			memcpy(out, in + (size_t)x0 * conv->in_c, line);
+			continue;
+		}
+		for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
+			int32_t x = x0 + kx * conv->dilation_w;
+			int8_t *tap = out + (size_t)kx * conv->in_c;
+
+			if (x < 0 || x >= conv->in_w)
+				memset(tap, conv->input_zero_point,
+				       conv->in_c);
+			else
+				memcpy(tap, in + (size_t)x * conv->in_c,
+				       conv->in_c);
+		}
+	}
+
+	return row;
+}
+
+/* Pixel @index of a panel; @row has @patch values, up to a whole block. */
+static void scatter(const int8_t *row, size_t patch, size_t block,
+		    size_t index, int8_t *panel)
+{
+	int8_t *out = panel + index * block;
+
+	for (size_t k = 0; k < patch; k += block) {
+		if (block == 16)
+			vst1q_s8(out, vld1q_s8(row + k));
+		else
+			vst1_s8(out, vld1_s8(row + k));
+		out += CML_PANEL_PIXELS * block;
+	}
+}
+
+void cml_conv2d_panels(const struct cml_op *op, size_t block,
+		       cml_panel_kernel kernel)
+{
+	const struct cml_conv *conv = &op->conv;
+	size_t pixel_count = (size_t)conv->out_h * conv->out_w;
+	size_t patch = patch_size(conv);
+	int8_t *panel = op->scratch;
+	int8_t *row = panel + CML_PANEL_PIXELS * round_up(patch, block);
+	int8_t *output = op->output;	/* (out_h * out_w, out_c) */
+	int32_t oy = 0;
+	int32_t ox = 0;
+
+	for (size_t first = 0; first < pixel_count;
+	     first += CML_PANEL_PIXELS) {
+		size_t pixels = pixel_count - first;
+
+		if (pixels > CML_PANEL_PIXELS)
+			pixels = CML_PANEL_PIXELS;
+		for (size_t i = 0; i < pixels; i++) {
+			gather(op, oy, ox, row);
+			scatter(row, patch, block, i, panel);
+			if (++ox == conv->out_w) {
+				ox = 0;
+				oy++;
+			}
+		}
+		kernel(conv, panel, patch, output, pixels);
+		output += pixels * conv->out_c;
+	}
+}
+
+#else
+/* ISO C wants a declaration in a file. */
+typedef int cml_conv2d_panel_is_for_arm64;
+#endif

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#if defined(__aarch64__)
+
+#include "conv2d_panel.h"
+
+/* One SDOT: four times four products, each four summed */
+#define BLOCK	16
+#define TARGET	__attribute__((target("arch=armv8.2-a+dotprod")))
+
+/*
+ * The tile is [pixel][channel], each a vector of four partial sums, for two
+ * pixels at a time. Every index into it is a constant, so that it stays in
+ * registers.
+ */
+#define CHANNEL(acc, c, a0, a1, b) \
+	do { \
+		int8x16_t b_ = (b); \
+		acc[0][c] = vdotq_s32(acc[0][c], a0, b_); \
+		acc[1][c] = vdotq_s32(acc[1][c], a1, b_); \
+	} while (0)
+
+#define MULTIPLY(acc, a0, a1, rows, k) \
+	do { \
+		CHANNEL(acc, 0, a0, a1, vld1q_s8((rows)[0] + (k))); \
+		CHANNEL(acc, 1, a0, a1, vld1q_s8((rows)[1] + (k))); \
+		CHANNEL(acc, 2, a0, a1, vld1q_s8((rows)[2] + (k))); \
+		CHANNEL(acc, 3, a0, a1, vld1q_s8((rows)[3] + (k))); \
+		CHANNEL(acc, 4, a0, a1, vld1q_s8((rows)[4] + (k))); \
+		CHANNEL(acc, 5, a0, a1, vld1q_s8((rows)[5] + (k))); \
+		CHANNEL(acc, 6, a0, a1, vld1q_s8((rows)[6] + (k))); \
+		CHANNEL(acc, 7, a0, a1, vld1q_s8((rows)[7] + (k))); \
+	} while (0)
+
+/* Partial sums of four channels to {c0, c1, c2, c3} */
+#define SUMS(acc, p, c) \
+	vpaddq_s32(vpaddq_s32(acc[p][c], acc[p][(c) + 1]), \
+		   vpaddq_s32(acc[p][(c) + 2], acc[p][(c) + 3]))
+
+/*
+ * Pixels @p and @p + 1 of the panel times the channels of @rows, requantised.
+ * @tail has the rows' incomplete blocks.
+ */
+TARGET static void multiply(const int8_t *panel, size_t p,
+			    const int8_t *const rows[8],
+			    const int8_t *const tails[8], size_t patch,
+			    const int32_t *bias,
+			    const struct cml_neon_channels *numbers,
+			    struct cml_neon_output range, int8x8_t *out)
+{
+	size_t whole = patch - patch % BLOCK;
+	int32x4_t zero = vdupq_n_s32(0);
+	int32x4_t bias_low = vld1q_s32(bias);
+	int32x4_t bias_high = vld1q_s32(bias + 4);
+	int32x4_t acc[2][8] = {
+		{ zero, zero, zero, zero, zero, zero, zero, zero },
+		{ zero, zero, zero, zero, zero, zero, zero, zero },
+	};
+	int8x16_t a0 = vdupq_n_s8(0);
+	int8x16_t a1 = vdupq_n_s8(0);
+
+	panel += p * BLOCK;
+	for (size_t k = 0; k < whole; k += BLOCK) {
+		a0 = vld1q_s8(panel);
+		a1 = vld1q_s8(panel + BLOCK);
+		MULTIPLY(acc, a0, a1, rows, k);
+		panel += CML_PANEL_PIXELS * BLOCK;
+	}
+	if (whole < patch) {
+		a0 = vld1q_s8(panel);
+		a1 = vld1q_s8(panel + BLOCK);
+		MULTIPLY(acc, a0, a1, tails, 0);
+	}
+
+	out[0] = cml_neon_requantize(vaddq_s32(SUMS(acc, 0, 0), bias_low),
+				     vaddq_s32(SUMS(acc, 0, 4), bias_high),
+				     numbers, range);
+	out[1] = cml_neon_requantize(vaddq_s32(SUMS(acc, 1, 0), bias_low),
+				     vaddq_s32(SUMS(acc, 1, 4), bias_high),
+				     numbers, range);
+}
+
+TARGET static void panel_kernel(const struct cml_conv *conv,
+				const int8_t *panel, size_t patch,
+				int8_t *output, size_t pixels)
+{
+	struct cml_neon_output range = cml_neon_output(conv->output_zero_point,
+						       conv->min, conv->max);
+	int8_t tail[CML_PANEL_CHANNELS][CML_PANEL_MAX_BLOCK] = { 0 };
+	const int8_t *const tails[CML_PANEL_CHANNELS] = {
+		tail[0], tail[1], tail[2], tail[3],
+		tail[4], tail[5], tail[6], tail[7],
+	};
+	size_t rest = patch % BLOCK;
+	size_t channels = conv->out_c;
+
+	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
+		struct cml_neon_channels numbers =
+			cml_neon_channels(conv->multiplier + c,
+					  conv->shift + c);
+		const int8_t *rows[CML_PANEL_CHANNELS];
+		int8x8_t tile[CML_PANEL_PIXELS];
+
+		cml_panel_rows(conv, patch, c, rows);
+		if (rest)
+			cml_panel_tail(rows, patch - rest, rest, tail);
+		for (size_t p = 0; p < pixels; p += 2)
+			multiply(panel, p, rows, tails, patch, conv->bias + c,
+				 &numbers, range, &tile[p]);
+		cml_panel_store(tile, output + c, pixels, channels,
+				channels - c);
+	}
+}
+
+void op_conv2d_s8_dotprod(const struct cml_op *op)
+{
+	cml_conv2d_panels(op, BLOCK, panel_kernel);
+}
+
+#else
+/* ISO C wants a declaration in a file. */
+typedef int op_conv2d_s8_dotprod_is_for_arm64;
+#endif
