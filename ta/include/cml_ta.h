@@ -9,7 +9,8 @@
  *
  * Every memref that goes in is copied once into secure memory, then checked,
  * then used. A command whose parameter types differ from those given here
- * returns TEE_ERROR_BAD_PARAMETERS. A command that fails leaves the session
+ * returns TEE_ERROR_BAD_PARAMETERS, one with a larger memref than allowed
+ * TEE_ERROR_EXCESS_DATA. A command that fails leaves the session
  * usable: what was in flight for that command is dropped, keys and a loaded
  * model stay.
  *
@@ -26,6 +27,8 @@
 	  { 0x8a, 0x67, 0xc1, 0xd5, 0xb9, 0x4e, 0x77, 0x20 } }
 
 #define TA_CML_ABI_VERSION	1
+/* That of the project (pyproject.toml) */
+#define TA_CML_VERSION		"0.1.0"
 #define TA_CML_ERROR_BASE	0x80c40000
 
 /* Largest memref of MODEL_PUSH and INFER_PUSH, in bytes. */
@@ -45,16 +48,18 @@
 
 /*
  * PROVISION_KEY: unwrap a key into a slot of this session. A new data key
- * drops the photo in flight and a waiting result.
+ * drops the photo in flight and a waiting result; a new model key drops the
+ * model that is being loaded, and keeps the one that is.
  * [in] value[0].a	enum cml_key_slot
  * [in] memref[1]	wrapped key, CML_WRAPPED_KEY_SIZE bytes (hpke.h)
  */
 #define TA_CML_CMD_PROVISION_KEY	1
 
 /*
- * MODEL_BEGIN, MODEL_PUSH, MODEL_FINISH: load a sealed model. BEGIN drops the
- * model that was loaded. It becomes usable at FINISH, when its last segment
- * was authenticated and every part of it checked.
+ * MODEL_BEGIN, MODEL_PUSH, MODEL_FINISH: load a sealed model. A BEGIN whose
+ * header is good drops the model that was loaded. The new one becomes usable
+ * at FINISH, when its last segment was authenticated and every part of it
+ * checked.
  * BEGIN	[in] memref[0]	sealed file header (header.h)
  * PUSH		[in] memref[0]	next bytes of the stream
  * FINISH	[out] memref[0]	SHA-256 of the model, 32 bytes
@@ -64,8 +69,9 @@
 #define TA_CML_CMD_MODEL_FINISH		4
 
 /*
- * INFER_BEGIN, INFER_PUSH, INFER_FINISH: one sealed photo. FINISH runs the
- * network and keeps the sealed result until RESULT takes it.
+ * INFER_BEGIN, INFER_PUSH, INFER_FINISH: one sealed photo. BEGIN drops the
+ * photo that was in flight, and a waiting result. FINISH runs the network and
+ * keeps the sealed result until RESULT takes it.
  * BEGIN	[in] memref[0]	sealed file header
  * PUSH		[in] memref[0]	next bytes of the stream
  * FINISH	[out] value[0].a	length of the sealed result

@@ -3,6 +3,7 @@
 
 import re
 import struct
+import tomllib
 import uuid
 from pathlib import Path
 
@@ -75,6 +76,11 @@ def test_uuid() -> None:
     numbers = [int(n, 16) for n in re.findall(r"0x[0-9a-f]+", MACROS["TA_CML_UUID"])]
     packed = struct.pack(">IHH8B", *numbers)
     assert tee_abi.TA_UUID == uuid.UUID(bytes=packed)
+
+
+def test_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert MACROS["TA_CML_VERSION"] == f'"{project["version"]}"'
 
 
 def test_commands() -> None:

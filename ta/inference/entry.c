@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cml_ta.h"
+#include "session.h"
+
+#define NONE	TEE_PARAM_TYPE_NONE
+#define IN	TEE_PARAM_TYPE_MEMREF_INPUT
+#define OUT	TEE_PARAM_TYPE_MEMREF_OUTPUT
+
+struct command {
+	uint32_t types;
+	TEE_Result (*run)(struct cml_session *session, TEE_Param *params);
+};
+
+/* Indexed by TA_CML_CMD_* */
+static const struct command commands[] = {
+	[TA_CML_CMD_INFO] = {
+		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_info,
+	},
+	[TA_CML_CMD_PROVISION_KEY] = {
+		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT, IN, NONE, NONE),
+		cml_cmd_provision_key,
+	},
+	[TA_CML_CMD_MODEL_BEGIN] = {
+		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_model_begin,
+	},
+	[TA_CML_CMD_MODEL_PUSH] = {
+		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_model_push,
+	},
+	[TA_CML_CMD_MODEL_FINISH] = {
+		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_model_finish,
+	},
+	[TA_CML_CMD_INFER_BEGIN] = {
+		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_infer_begin,
+	},
+	[TA_CML_CMD_INFER_PUSH] = {
+		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_infer_push,
+	},
+	[TA_CML_CMD_INFER_FINISH] = {
+		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_OUTPUT, NONE, NONE, NONE),
+		cml_cmd_infer_finish,
+	},
+	[TA_CML_CMD_RESULT] = {
+		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_result,
+	},
+};
+
+TEE_Result TA_CreateEntryPoint(void)
+{
+	return TEE_SUCCESS;
+}
+
+void TA_DestroyEntryPoint(void)
+{
+}
+
+TEE_Result TA_OpenSessionEntryPoint(uint32_t param_types,
+				    TEE_Param params[TEE_NUM_PARAMS],
+				    void **session_ctx)
+{
+	struct cml_session *session = NULL;
+	TEE_Result res = TEE_ERROR_GENERIC;
+
+	(void)params;
+	if (param_types != TEE_PARAM_TYPES(NONE, NONE, NONE, NONE))
+		return TEE_ERROR_BAD_PARAMETERS;
+
+	res = cml_session_open(&session);
+	if (!res)
+		*session_ctx = session;
+
+	return res;
+}
+
+void TA_CloseSessionEntryPoint(void *session_ctx)
+{
+	cml_session_close(session_ctx);
+}
+
+TEE_Result TA_InvokeCommandEntryPoint(void *session_ctx, uint32_t cmd_id,
+				      uint32_t param_types,
+				      TEE_Param params[TEE_NUM_PARAMS])
+{
+	if (cmd_id >= sizeof(commands) / sizeof(commands[0]))
+		return TEE_ERROR_NOT_SUPPORTED;
+	if (param_types != commands[cmd_id].types)
+		return TEE_ERROR_BAD_PARAMETERS;
+
+	return commands[cmd_id].run(session_ctx, params);
+}

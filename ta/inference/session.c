@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "cml_ta.h"
+#include "session.h"
+
+static bool cpu_has(const char *property)
+{
+	bool value = false;
+
+	/* An OP-TEE that does not tell has no such property: not used. */
+	if (TEE_GetPropertyAsBool(TEE_PROPSET_TEE_IMPLEMENTATION, property,
+				  &value))
+		return false;
+
+	return value;
+}
+
+static uint32_t cpu_features(void)
+{
+	uint32_t cpu = CML_CPU_NEON;
+
+	if (cpu_has("org.trustedfirmware.optee.cpu.feat_dotprod_implemented"))
+		cpu |= CML_CPU_DOTPROD;
+	if (cpu_has("org.trustedfirmware.optee.cpu.feat_i8mm_implemented"))
+		cpu |= CML_CPU_I8MM;
+
+	return cpu;
+}
+
+TEE_Result cml_session_open(struct cml_session **session)
+{
+	struct cml_session *made = TEE_Malloc(sizeof(*made),
+					      TEE_MALLOC_FILL_ZERO);
+	TEE_Result res = TEE_ERROR_GENERIC;
+
+	if (!made)
+		return TEE_ERROR_OUT_OF_MEMORY;
+	res = cml_secure_memory_init(&made->memory);
+	if (res) {
+		TEE_Free(made);
+		return res;
+	}
+	made->cpu = cpu_features();
+	*session = made;
+
+	return TEE_SUCCESS;
+}
+
+void cml_session_close(struct cml_session *session)
+{
+	cml_session_drop_loading(session);
+	cml_session_drop_model(session);
+	cml_session_drop_result(session);
+	cml_identity_free(&session->identity);
+	cml_secure_memory_close(&session->memory);
+	cml_wipe(session, sizeof(*session));
+	TEE_Free(session);
+}
+
+enum cml_status cml_session_identity(struct cml_session *session)
+{
+	if (session->identity.keypair != TEE_HANDLE_NULL)
+		return CML_OK;
+
+	return cml_identity_load(&session->identity);
+}
+
+static void release(struct cml_session *session, void *ptr, size_t size)
+{
+	const struct cml_allocator *allocator = &session->memory.allocator;
+
+	allocator->release(allocator->ctx, ptr, size);
+}
+
+void cml_session_drop_photo(struct cml_session *session)
+{
+	cml_sealed_input_drop(&session->photo_input);
+	cml_inference_free(session->inference);
+	session->inference = NULL;
+}
+
+void cml_session_drop_result(struct cml_session *session)
+{
+	release(session, session->result, CML_RESULT_MAX_SIZE);
+	session->result = NULL;
+	session->result_len = 0;
+}
+
+static void drop(struct cml_session *session, struct cml_model *model)
+{
+	cml_detector_free(model->detector);
+	release(session, model->data, model->size);
+	*model = (struct cml_model){ 0 };
+}
+
+void cml_session_drop_loading(struct cml_session *session)
+{
+	cml_sealed_input_drop(&session->model_input);
+	drop(session, &session->loading);
+}
+
+void cml_session_drop_model(struct cml_session *session)
+{
+	cml_session_drop_photo(session);
+	drop(session, &session->model);
+}
+
+TEE_Result cml_tee_result(enum cml_status status)
+{
+	return status ? TA_CML_ERROR_BASE + (TEE_Result)status : TEE_SUCCESS;
+}
+
+TEE_Result cml_param_bytes(const TEE_Param *param, size_t max,
+			   struct cml_bytes *bytes)
+{
+	if (param->memref.size > max)
+		return TEE_ERROR_EXCESS_DATA;
+	if (!param->memref.buffer && param->memref.size)
+		return TEE_ERROR_BAD_PARAMETERS;
+	*bytes = cml_bytes(param->memref.buffer, param->memref.size);
+
+	return TEE_SUCCESS;
+}
+
+TEE_Result cml_param_put(TEE_Param *param, struct cml_bytes bytes)
+{
+	const bool fits = param->memref.buffer &&
+			  param->memref.size >= bytes.len;
+
+	param->memref.size = bytes.len;
+	if (!fits)
+		return TEE_ERROR_SHORT_BUFFER;
+	memcpy(param->memref.buffer, bytes.ptr, bytes.len);
+
+	return TEE_SUCCESS;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Everything that a session owns, and what its commands share. */
+#ifndef CML_SESSION_H
+#define CML_SESSION_H
+
+#include <tee_internal_api.h>
+
+#include "hpke.h"
+#include "identity.h"
+#include "inference.h"
+#include "sealed_input.h"
+#include "secure_memory.h"
+
+struct cml_session_key {
+	bool present;
+	uint8_t key[CML_AES256_KEY_SIZE];
+	uint8_t id[CML_KEY_ID_SIZE];
+};
+
+/* Decrypted where it stays: the detector uses its weights in place. */
+struct cml_model {
+	uint8_t *data;
+	size_t size;
+	size_t len;			/* less than size while it arrives */
+	uint8_t digest[CML_SHA256_SIZE];
+	struct cml_detector *detector;	/* NULL while it arrives */
+};
+
+struct cml_session {
+	struct cml_secure_memory memory;
+	struct cml_p256_key identity;	/* empty until first used */
+	struct cml_session_key data_key;
+	struct cml_session_key model_key;
+	uint32_t cpu;			/* bits of enum cml_cpu */
+
+	struct cml_model model;		/* loaded */
+	struct cml_model loading;
+	struct cml_sealed_input model_input;
+
+	struct cml_sealed_input photo_input;
+	struct cml_inference *inference;
+
+	uint8_t *result;		/* sealed, CML_RESULT_MAX_SIZE bytes */
+	size_t result_len;
+};
+
+TEE_Result cml_session_open(struct cml_session **session);
+void cml_session_close(struct cml_session *session);	/* wipes */
+
+/* The TA's key pair, loaded or made when it is first asked for. */
+enum cml_status cml_session_identity(struct cml_session *session);
+
+/* What a command drops; each may find nothing. */
+void cml_session_drop_photo(struct cml_session *session);
+void cml_session_drop_result(struct cml_session *session);
+void cml_session_drop_loading(struct cml_session *session);
+/* And the photo in flight, which uses it. */
+void cml_session_drop_model(struct cml_session *session);
+
+/* The one place where a status becomes what the client gets. */
+TEE_Result cml_tee_result(enum cml_status status);
+
+/*
+ * The bytes of an input memref: not yet copied, so each may be read once.
+ * TEE_ERROR_BAD_PARAMETERS when there is no buffer, TEE_ERROR_EXCESS_DATA over
+ * @max.
+ */
+TEE_Result cml_param_bytes(const TEE_Param *param, size_t max,
+			   struct cml_bytes *bytes);
+/*
+ * Copies @bytes out. TEE_ERROR_SHORT_BUFFER, and the size needed, when they do
+ * not fit.
+ */
+TEE_Result cml_param_put(TEE_Param *param, struct cml_bytes bytes);
+
+/* cmd_*.c: @params have the types that cml_ta.h gives. */
+TEE_Result cml_cmd_info(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_provision_key(struct cml_session *session,
+				 TEE_Param *params);
+TEE_Result cml_cmd_model_begin(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_model_push(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_model_finish(struct cml_session *session,
+				TEE_Param *params);
+TEE_Result cml_cmd_infer_begin(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_infer_push(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_infer_finish(struct cml_session *session,
+				TEE_Param *params);
+TEE_Result cml_cmd_result(struct cml_session *session, TEE_Param *params);
+
+#endif /* CML_SESSION_H */

@@ -1,0 +1,19 @@
+srcs-y += cmd_infer.c
+srcs-y += cmd_info.c
+srcs-y += cmd_key.c
+srcs-y += cmd_model.c
+srcs-y += crypto_gp.c
+srcs-y += entry.c
+srcs-y += identity.c
+srcs-y += sealed_input.c
+srcs-y += secure_memory.c
+srcs-y += session.c
+
+third_party_srcs := $(addprefix $(LIBJPEG)/,$(libjpeg_srcs)) \
+	$(addprefix $(CBOR)/,$(cbor_srcs)) \
+	$(addprefix $(MUSL)/,$(musl_srcs))
+srcs-y += $(third_party_srcs)
+# Not ours to clean up: no warnings.
+$(foreach src,$(third_party_srcs),$(eval cflags-$(src)-y += -w))
+
+subdirs-y += ../core
