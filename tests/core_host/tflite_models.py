@@ -115,7 +115,9 @@ class Conv:
     dilations: tuple[int, int]
     padding: int
     activation: int
-    output: Quantized
+    # Output steps per unit of the accumulator's expected size (about 64 * 64 * sqrt(patch)).
+    spread: float
+    output_zero_point: int
     weight_scales: tuple[float, ...]  # one, or repeated over the output channels
     per_channel: bool
     bias: bool
@@ -181,7 +183,10 @@ def add_conv(
                 [out_channels], data=np.zeros(out_channels, np.int32), type_=schema.TensorType.INT32
             )
         )
-    output = model.tensor(shape, [conv.output.scale], [conv.output.zero_point])
+    patch = conv.kernel[0] * conv.kernel[1] * (1 if depthwise else channels)
+    unit = tensor.quantization.scale[0] * float(scales.max())
+    output_scale = unit * 4096 * patch**0.5 / conv.spread
+    output = model.tensor(shape, [output_scale], [conv.output_zero_point])
 
     options: Any
     if depthwise:
