@@ -43,7 +43,10 @@ FOLDERS = (
     *("etc/init.d", "root/.ssh", "usr/lib/optee_armtz", "usr/lib/tee-supplicant"),
     *("usr/lib/tee-supplicant/plugins", "usr/lib/modules"),
 )
-PRIVATE_FOLDERS = ("root", "root/.ssh", "etc/dropbear", "var/lib/tee")
+PERMISSIONS = {
+    **dict.fromkeys(("root", "root/.ssh", "etc/dropbear", "var/lib/tee"), 0o700),
+    "tmp": 0o1777,
+}
 
 
 @dataclass(frozen=True)
@@ -219,8 +222,10 @@ def _read(tree: Path, path: str) -> bytes:
 
 
 def _links_and_folders() -> Iterator[cpio.Entry]:
+    # The root itself too: dropbear trusts no key in a tree that others may write to.
+    yield cpio.directory(".")
     for path in FOLDERS:
-        yield cpio.directory(path, 0o700 if path in PRIVATE_FOLDERS else 0o755)
+        yield cpio.directory(path, PERMISSIONS.get(path, 0o755))
     for link, target in LINKS.items():
         yield cpio.symlink(link, target)
 
