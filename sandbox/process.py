@@ -7,7 +7,8 @@ import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -17,6 +18,7 @@ from sandbox.errors import InfraError
 Argument = str | os.PathLike[str]
 # Time a program gets to leave after SIGTERM before it is killed.
 GRACE_S = 5.0
+POLL_S = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -115,12 +117,14 @@ def run(
     stdin: bytes | None = None,
     log: Path | None = None,
     check: bool = True,
+    poll: Callable[[], None] | None = None,
 ) -> Completed:
     """Run a program to its end.
 
     With `log`, both its streams are appended there, after the command itself, and the tail of
-    that file is shown when it fails; otherwise they are returned. Interrupted or late, the
-    program and its children are ended before this returns.
+    that file is shown when it fails; otherwise they are returned. `poll` is called about ten
+    times a second. Interrupted or late, the program and its children are ended before this
+    returns.
     """
     args = [os.fspath(a) for a in argv]
     with contextlib.ExitStack() as stack:
@@ -138,7 +142,7 @@ def run(
             stderr=subprocess.STDOUT if log is not None else subprocess.PIPE,
         )
         try:
-            stdout, stderr = process.communicate(stdin, timeout_s)
+            stdout, stderr = _communicate(process, stdin, timeout_s, poll)
         except subprocess.TimeoutExpired:
             end(process)
             raise ProcessError(
@@ -157,3 +161,22 @@ def run(
             f"The full log is {log}" if log is not None else f"The command was: {quoted(args)}",
         )
     return done
+
+
+def _communicate(
+    process: subprocess.Popen[bytes],
+    stdin: bytes | None,
+    timeout_s: float,
+    poll: Callable[[], None] | None,
+) -> tuple[bytes | None, bytes | None]:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        left_s = deadline - time.monotonic()
+        try:
+            return process.communicate(stdin, left_s if poll is None else min(left_s, POLL_S))
+        except subprocess.TimeoutExpired:
+            if poll is None or time.monotonic() >= deadline:
+                raise
+            # What was given is remembered by communicate; giving it twice is an error.
+            stdin = None
+            poll()
