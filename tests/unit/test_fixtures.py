@@ -2,7 +2,6 @@
 """fixtures/ is what its manifests say; its references agree with other ways to say the same."""
 
 import json
-import sys
 import warnings
 from fractions import Fraction
 from pathlib import Path
@@ -13,13 +12,11 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
-sys.path.insert(0, str(FIXTURES / "make"))
-
-import big_photo  # noqa: E402
-import goldens  # noqa: E402
-import manifest  # noqa: E402
-import postprocess  # noqa: E402
-import preprocess  # noqa: E402
+import big_photo
+import goldens
+import manifest
+import postprocess
+import preprocess
 
 FOLDERS = ("models", "photos", "golden")
 # A real number of bytes that a clone has to carry; the issue of size comes up when this fails.
