@@ -6,20 +6,19 @@ import warnings
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-import pytest
-from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
-
-FIXTURES = Path(__file__).resolve().parents[2] / "fixtures"
 import big_photo
 import goldens
 import manifest
+import numpy as np
 import postprocess
 import preprocess
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from manifest import FIXTURES
+from numpy.typing import NDArray
 
 FOLDERS = ("models", "photos", "golden")
-# A real number of bytes that a clone has to carry; the issue of size comes up when this fails.
+# What a clone has to carry.
 MAX_BYTES = 12_000_000
 
 
