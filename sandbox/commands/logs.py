@@ -2,6 +2,7 @@
 """sandbox logs: what both worlds print on their consoles."""
 
 import argparse
+import contextlib
 import json
 import time
 from collections import deque
@@ -50,15 +51,18 @@ def run(args: argparse.Namespace, context: Context) -> int:
             f"machine {machine.name!r} has no consoles: it was never started",
             "`sandbox up` starts it.",
         )
-    followers = [Follower(world, path) for world, path in logs]
-    for follower in followers:
-        recorded = [*follower.read(), *([] if args.follow else follower.rest())]
-        # deque(maxlen=None) keeps all.
-        _print(deque(recorded, maxlen=args.lines), args.json, prefix=len(worlds) > 1)
-    while args.follow:
+    with contextlib.ExitStack() as opened:
+        followers = [
+            opened.enter_context(contextlib.closing(Follower(world, path))) for world, path in logs
+        ]
         for follower in followers:
-            _print(follower.read(), args.json, prefix=len(worlds) > 1)
-        time.sleep(_POLL_S)
+            recorded = [*follower.read(), *([] if args.follow else follower.rest())]
+            # deque(maxlen=None) keeps all.
+            _print(deque(recorded, maxlen=args.lines), args.json, prefix=len(worlds) > 1)
+        while args.follow:
+            for follower in followers:
+                _print(follower.read(), args.json, prefix=len(worlds) > 1)
+            time.sleep(_POLL_S)
     return 0
 
 

@@ -77,7 +77,8 @@ class Boot:
             self._control()
             self._events()
             return self._services(keys)
-        except ConsoleAlarm:
+        except ConsoleAlarm as alarm:
+            alarm.hints = self._hints()[:2]
             raise
         except (BootError, guest.GuestUnreachable, guest.GuestTimeout) as error:
             # Often the consoles know better why.
@@ -85,6 +86,8 @@ class Boot:
             raise BootError(
                 f"{error.message}\n{excerpts(self._folder)}", error.hints or self._hints()
             ) from error
+        finally:
+            self._watch.close()
 
     def _stage(self, name: str) -> None:
         now = time.monotonic()
@@ -112,7 +115,8 @@ class Boot:
             self._qemu.wait_gone(Deadline(1.0))
             if self._qemu.alive():
                 raise
-            words = "\n".join(excerpt(self._folder.qemu_log)) or "it gave no reason"
+            # The first line is the command.
+            words = "\n".join(excerpt(self._folder.qemu_log)[1:]) or "it gave no reason"
             raise QemuError(
                 f"QEMU ended at once ({self._ending()}):\n{words}",
                 f"Its command line is in {self._folder.qemu_log}.",
@@ -139,7 +143,8 @@ class Boot:
                 if line.world is World.SECURE:
                     if not firmware and _FIRMWARE_DONE.search(line.text):
                         firmware = True
-                        self._stage("firmware")
+                        last, last_at = "firmware", time.monotonic()
+                        self._stage(last)
                         self._step.update("kernel")
                     continue
                 if failed := _FAILURE.search(line.text):

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ class Line:
 
 def clean(raw: bytes) -> str:
     """Text that is safe to print, of one line of a console."""
-    text = _ESCAPES.sub("", raw.decode(errors="replace"))
+    text = _ESCAPES.sub("", raw.rstrip(b"\r\n").decode(errors="replace"))
     return _CONTROLS.sub("", text)
 
 
@@ -100,32 +101,53 @@ def excerpts(folder: Folder, lines: int = EXCERPT_LINES) -> str:
 
 
 class Follower:
-    """The lines of one console, each given once, from an offset on."""
+    """The lines of one console, each given once, from an offset on, through any number of boots."""
 
     def __init__(self, world: World, path: Path, offset: int = 0) -> None:
         self.world = world
         self._path = path
         self._offset = offset
         self._rest = b""
+        # Kept open: only then does another file under this name have another inode.
+        self._log: FileIO | None = None
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
 
     def read(self) -> Iterator[Line]:
         """What came since the last call, up to the last complete line."""
+        while True:
+            if self._log is None:
+                try:
+                    self._log = FileIO(self._path)
+                except FileNotFoundError:
+                    return
+                self._log.seek(self._offset)
+            yield from self._drain(self._log)
+            if not self._replaced(self._log):
+                return
+            yield from self.rest()
+            self.close()
+            self._offset = 0
+
+    def _drain(self, log: FileIO) -> Iterator[Line]:
+        while data := log.read(_READ_SIZE):
+            self._offset += len(data)
+            *whole, self._rest = (self._rest + data).split(b"\n")
+            for raw in whole:
+                yield Line(self.world, clean(raw))
+            if len(self._rest) > _LINE_LIMIT:
+                yield self._flush()
+
+    def _replaced(self, log: FileIO) -> bool:
+        """Whether a new boot began: with a new file, or with the old one made empty."""
         try:
-            log = self._path.open("rb", buffering=0)
+            now = self._path.stat()
         except FileNotFoundError:
-            return
-        with log:
-            if os.fstat(log.fileno()).st_size < self._offset:
-                # A new boot began: its log starts again.
-                self._offset, self._rest = 0, b""
-            log.seek(self._offset)
-            while data := log.read(_READ_SIZE):
-                self._offset += len(data)
-                *whole, self._rest = (self._rest + data).split(b"\n")
-                for raw in whole:
-                    yield Line(self.world, clean(raw))
-                if len(self._rest) > _LINE_LIMIT:
-                    yield self._flush()
+            return False
+        return not os.path.samestat(now, os.fstat(log.fileno())) or now.st_size < self._offset
 
     def rest(self) -> Iterator[Line]:
         """An unfinished line, when no more is expected."""
@@ -148,6 +170,10 @@ class Watch:
             path = folder.log(world)
             offset = path.stat().st_size if from_now and path.exists() else 0
             self._followers.append(Follower(world, path, offset))
+
+    def close(self) -> None:
+        for follower in self._followers:
+            follower.close()
 
     @contextmanager
     def expecting(self, *names: str) -> Iterator[None]:

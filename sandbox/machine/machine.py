@@ -273,16 +273,20 @@ class Machine:
 @contextlib.contextmanager
 def _guarded(pid: int) -> Iterator[None]:
     """See guard.py: even SIGKILL, at us, leaves no QEMU behind."""
-    with contextlib.ExitStack() as ours:
-        reading, writing = os.pipe()
-        ours.callback(os.close, reading)
-        ours.callback(os.close, writing)
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb", buffering=0) as lifeline, os.fdopen(reading, "rb") as other_end:
         handle = os.pidfd_open(pid)
-        ours.callback(os.close, handle)
-        argv = [sys.executable, "-I", "-S", os.fspath(_GUARD), str(handle), str(reading)]
-        guard = process.spawn(argv, pass_fds=(handle, reading))
-        ours.callback(process.end, guard)
-        yield
-        # Not reached when the body raises: then QEMU shall end, and the guard may help.
-        with contextlib.suppress(BrokenPipeError):
-            os.write(writing, b".")
+        try:
+            argv = [sys.executable, "-I", "-S", os.fspath(_GUARD)]
+            argv += [str(handle), str(other_end.fileno())]
+            guard = process.spawn(argv, pass_fds=(handle, other_end.fileno()))
+        finally:
+            os.close(handle)
+        try:
+            yield
+            # Not reached when the body raises: then QEMU shall end, and the guard may help.
+            with contextlib.suppress(BrokenPipeError):
+                lifeline.write(b".")
+        finally:
+            lifeline.close()
+            process.end(guard)
