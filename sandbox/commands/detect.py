@@ -22,11 +22,11 @@ from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import draw, keys, results, sealed_file
 from sandbox.owner.results import Result
-from sandbox.owner.service import Session, TaError
+from sandbox.owner.service import Session
 from sandbox.owner.share import Share
 
 DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
-# Each session holds a model of its own, and the secure world's 16 MiB hold two (docs/performance.md).
+# Each session holds a model of its own, and 16 MiB of secure RAM hold two (docs/performance.md).
 MAX_SESSIONS = 2
 RESULT_MAX_BYTES = 1 << 16
 
@@ -177,9 +177,7 @@ def _look(worker: Worker, outcome: Outcome, threshold: float, progress: Progress
     begin = time.perf_counter()
     try:
         with progress.step(str(outcome.photo)):
-            outcome.result = worker.detect(
-                _read(outcome.photo), threshold, outcome.timings_ms
-            )
+            outcome.result = worker.detect(_read(outcome.photo), threshold, outcome.timings_ms)
     except SandboxError as error:
         outcome.error = error
     finally:
@@ -213,9 +211,7 @@ def detect(
     with machine.guest() as guest:
 
         def begin(index: int) -> None:
-            troubles[index] = _work(
-                index, machine, guest, model, threshold, waiting, progress
-            )
+            troubles[index] = _work(index, machine, guest, model, threshold, waiting, progress)
 
         threads = [threading.Thread(target=begin, args=(i,), daemon=True) for i in range(count)]
         for thread in threads:

@@ -50,7 +50,7 @@ def fetch(folder: Path, progress: Progress) -> list[Path]:
         if not original.is_file() or _digest(original) != entry["sha256"]:
             raise PhotoError(
                 f"package {source} does not hold the {inside} that {MANIFEST} names",
-                f"`sandbox inputs update {source}`, then correct the manifest if it is meant to be.",
+                f"`sandbox inputs update {source}`, then correct the manifest if that is right.",
             )
         shutil.copyfile(original, target)
     return fetched

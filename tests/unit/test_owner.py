@@ -39,9 +39,7 @@ def segments_opened_by_hand(key: bytes, associated: bytes, stream: bytes) -> byt
     return plain
 
 
-@pytest.mark.parametrize(
-    "length", [1, 65479, 65480, 65481, 65480 + 65520, 65480 + 65521, 300_000]
-)
+@pytest.mark.parametrize("length", [1, 65479, 65480, 65481, 65480 + 65520, 65480 + 65521, 300_000])
 def test_sealed_photo_is_a_tink_stream_bound_to_its_header(length: int) -> None:
     photo = os.urandom(length)
     sealed = sealed_file.seal_photo(KEY, photo, score_threshold=0.5)
@@ -63,7 +61,8 @@ def test_header_layout() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"CML1", b"CML2" + bytes(44), b"CML1\x03" + bytes(43), b"CML1\x01\x01" + bytes(42)]
+    "data",
+    [b"", b"CML1", b"CML2" + bytes(44), b"CML1\x03" + bytes(43), b"CML1\x01\x01" + bytes(42)],
 )
 def test_what_is_no_header_is_refused(data: bytes) -> None:
     with pytest.raises(SealedFileError):
