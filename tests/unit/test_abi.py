@@ -102,6 +102,21 @@ def test_statuses_and_their_sentences() -> None:
     assert {name: sentence for name, _, sentence in listed} == tee_abi.STATUS_SENTENCES
 
 
+def test_client_application_has_the_same_names_and_numbers() -> None:
+    names = (ROOT / "host/names.c").read_text()
+    table = re.search(r"statuses\[\] = \{\n(.*?)\n\};", names, re.DOTALL)
+    assert table
+    listed = {n: int(v) for v, n in re.findall(r'\{ (\d+), "(\w+)" \}', table.group(1))}
+    assert listed == {s.name: s.value for s in tee_abi.Status if s}
+
+    client = "\n".join(path.read_text() for path in (ROOT / "host").glob("*.c"))
+    numbers = dict(re.findall(r"^#define[ \t]+(\w+)[ \t]+(\d+)$", client, re.MULTILINE))
+    assert int(numbers["STATUS_NO_MEMORY"]) == tee_abi.Status.NO_MEMORY
+    assert int(numbers["SLOT_DATA"]) == tee_abi.KeySlot.DATA
+    assert int(numbers["SLOT_MODEL"]) == tee_abi.KeySlot.MODEL
+    assert int(numbers["HEADER_SIZE"]) == tee_abi.HEADER_BYTES
+
+
 def test_header_layout() -> None:
     """Offsets and sizes as the table in header.h has them."""
     rows = re.findall(

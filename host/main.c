@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cml_ta.h"
+#include "commands.h"
+
+static const char help[] =
+"Usage: cml-ca [OPTION]... COMMAND\n"
+"The normal world's client of the inference TA. It carries sealed files to the\n"
+"TA and sealed results back, and can open neither.\n"
+"\n"
+"Commands:\n"
+"  info    print as JSON what the TA says about itself\n"
+"  serve   keep TA sessions open and take requests on a socket\n"
+"  call    carry requests from standard input to the service, and its replies\n"
+"          to standard output\n"
+"\n"
+"Options:\n"
+"      --socket=PATH   the service's socket (/run/cml-ca.sock)\n"
+"      --share=DIR     the folder whose files may be named (/mnt/share)\n"
+"      --help          print this and exit\n"
+"      --version       print the version and exit\n"
+"\n"
+"Requests, one a line, words separated by a space; each is answered by one line\n"
+"of JSON, {\"ok\":true,...} or {\"ok\":false,\"error\":NAME,\"message\":...}:\n"
+"  attach NAME         use the session NAME, opened if there is none; waits while\n"
+"                      another connection uses it; answers as info does\n"
+"  key data FILE       unwrap a data owner's key into the session\n"
+"  key model FILE      the same for a model owner's key\n"
+"  model FILE          load a sealed model\n"
+"  infer FILE RESULT   look at a sealed photo, write the sealed result\n"
+"  info                what the TA says about this session\n"
+"  detach              use it no more; it stays open\n"
+"  close NAME          close a session, and forget its keys and model\n"
+"Sessions that no connection uses are closed, oldest first, when the TEE is out\n"
+"of secure memory.\n"
+"\n"
+"Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_SOCKET, OPTION_SHARE };
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, OPTION_HELP },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "share", required_argument, NULL, OPTION_SHARE },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct {
+	const char *name;
+	int (*run)(const struct options *options);
+} commands[] = {
+	{ "call", cmd_call },
+	{ "info", cmd_info },
+	{ "serve", cmd_serve },
+};
+
+static int usage(const char *message, const char *word)
+{
+	fprintf(stderr, "cml-ca: %s%s\nTry 'cml-ca --help'.\n", message, word);
+
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {
+		.socket = "/run/cml-ca.sock",
+		.share = "/mnt/share",
+	};
+	int option = 0;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0)
+		switch (option) {
+		case OPTION_HELP:
+			fputs(help, stdout);
+			return EXIT_SUCCESS;
+		case OPTION_VERSION:
+			puts("cml-ca " TA_CML_VERSION);
+			return EXIT_SUCCESS;
+		case OPTION_SOCKET:
+			options.socket = optarg;
+			break;
+		case OPTION_SHARE:
+			options.share = optarg;
+			break;
+		default:
+			/* getopt has said what is wrong. */
+			return usage("wrong option", "");
+		}
+	if (optind == argc)
+		return usage("no command", "");
+	if (optind + 1 < argc)
+		return usage("too many words: ", argv[optind + 1]);
+
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+		if (!strcmp(commands[i].name, argv[optind]))
+			return commands[i].run(&options);
+
+	return usage("no such command: ", argv[optind]);
+}

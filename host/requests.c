@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cbor_json.h"
+#include "cml_ta.h"
+#include "names.h"
+#include "requests.h"
+
+#define WORDS_MAX_COUNT 4
+/* enum cml_key_slot of ta/core/hpke.h */
+#define SLOT_DATA	1
+#define SLOT_MODEL	2
+/* CML_HEADER_SIZE of ta/core/header.h */
+#define HEADER_SIZE	48
+
+/* Why a request failed: the TEE, or this program. */
+struct failure {
+	struct tee_error tee;	/* code 0: it was not the TEE */
+	const char *name;	/* "CA_PATH" */
+	char message[192];
+};
+
+/* Milliseconds of a request's parts. */
+struct stopwatch {
+	double read, push, finish, result;
+	double last;
+};
+
+static double now_ms(void)
+{
+	struct timespec now = { 0 };
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+
+	return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
+/* Time since the last lap, or since the start. */
+static double lap(struct stopwatch *watch)
+{
+	const double now = now_ms();
+	const double elapsed = now - watch->last;
+
+	watch->last = now;
+
+	return elapsed;
+}
+
+static bool fail(struct failure *failure, const char *name,
+		 const char *message, const char *what)
+{
+	failure->name = name;
+	snprintf(failure->message, sizeof(failure->message), "%s: %s", what,
+		 message);
+
+	return false;
+}
+
+static bool fail_file(struct failure *failure, const char *path)
+{
+	if (errno == EINVAL)
+		return fail(failure, "CA_PATH",
+			    "not a regular file in the shared folder", path);
+
+	return fail(failure, "CA_FILE", strerror(errno), path);
+}
+
+static void put_ok(struct text *reply)
+{
+	text_put(reply, "{\"ok\":true");
+}
+
+static void put_member(struct text *reply, const char *key, const char *value)
+{
+	text_printf(reply, ",\"%s\":", key);
+	text_put_json(reply, value, strlen(value));
+}
+
+static void put_failure(struct text *reply, const char *request,
+			const struct failure *failure)
+{
+	text_put(reply, "{\"ok\":false");
+	if (!failure->tee.code) {
+		put_member(reply, "error", failure->name);
+		put_member(reply, "command", request);
+		put_member(reply, "message", failure->message);
+	} else {
+		put_member(reply, "error", result_name(failure->tee.code));
+		text_printf(reply, ",\"code\":\"0x%08x\"", failure->tee.code);
+		put_member(reply, "origin", origin_name(failure->tee.origin));
+		put_member(reply, "command", failure->tee.command);
+		put_member(reply, "message",
+			   tee_error_is_dead(&failure->tee) ?
+			   "the TA has panicked, the session is gone" :
+			   "the TEE refused the command");
+	}
+	text_put(reply, "}");
+}
+
+/* The next bytes of a file into the TA's buffer: -1, or how many. */
+static ssize_t read_some(int fd, struct tee_session *tee, size_t len)
+{
+	ssize_t got = 0;
+	size_t done = 0;
+
+	while (done < len) {
+		got = read(fd, tee_session_buffer(tee) + done, len - done);
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got < 0)
+			return -1;
+		if (!got)
+			break;
+		done += got;
+	}
+
+	return done;
+}
+
+static bool put_info(struct tee_session *tee, struct text *reply,
+		     struct failure *failure)
+{
+	size_t len = 0;
+
+	if (!tee_get(tee, TA_CML_CMD_INFO, &len, &failure->tee))
+		return false;
+	text_put(reply, ",");
+	if (len > tee_session_buffer_size() ||
+	    !cbor_json_members(reply, tee_session_buffer(tee), len))
+		return fail(failure, "CA_INFO", "INFO makes no sense", "TA");
+
+	return true;
+}
+
+static bool run_info(struct connection *connection, char **words,
+		     struct text *reply, struct failure *failure)
+{
+	(void)words;
+	put_ok(reply);
+	if (!put_info(connection->session->tee, reply, failure))
+		return false;
+	text_put(reply, "}");
+
+	return true;
+}
+
+static void detach(struct connection *connection)
+{
+	if (connection->session)
+		sessions_detach(connection->sessions, connection->session);
+	connection->session = NULL;
+}
+
+/* This thread makes the session's calls: it stays on the session's core. */
+static void pin(unsigned int core)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(core, &set);
+	/* On failure the session works too, on whatever core there is. */
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
+static bool fail_sessions(enum sessions_result result, const char *name,
+			  struct failure *failure)
+{
+	switch (result) {
+	case SESSIONS_OK:
+		return true;
+	case SESSIONS_BUSY:
+		return fail(failure, "CA_BUSY",
+			    "another connection holds this session", name);
+	case SESSIONS_FULL:
+		return fail(failure, "CA_FULL", "too many sessions", name);
+	case SESSIONS_TEE:
+		break;
+	}
+
+	return false;
+}
+
+static bool run_attach(struct connection *connection, char **words,
+		       struct text *reply, struct failure *failure)
+{
+	const double begin = now_ms();
+	enum sessions_result result = SESSIONS_BUSY;
+
+	if (strlen(words[1]) > SESSION_NAME_MAX_LEN)
+		return fail(failure, "CA_REQUEST", "name is too long",
+			    words[1]);
+	detach(connection);
+	result = sessions_attach(connection->sessions, words[1],
+				 &connection->session, &failure->tee);
+	if (!fail_sessions(result, words[1], failure))
+		return false;
+	pin(connection->session->core);
+
+	put_ok(reply);
+	put_member(reply, "session", words[1]);
+	text_printf(reply, ",\"opened\":%s,\"core\":%u,\"ms\":{\"attach\":%.3f}",
+		    connection->session->fresh ? "true" : "false",
+		    connection->session->core, now_ms() - begin);
+	if (!put_info(connection->session->tee, reply, failure))
+		return false;
+	text_put(reply, "}");
+
+	return true;
+}
+
+static bool run_detach(struct connection *connection, char **words,
+		       struct text *reply, struct failure *failure)
+{
+	(void)words;
+	(void)failure;
+	detach(connection);
+	put_ok(reply);
+	text_put(reply, "}");
+
+	return true;
+}
+
+static bool run_close(struct connection *connection, char **words,
+		      struct text *reply, struct failure *failure)
+{
+	enum sessions_result result = SESSIONS_OK;
+
+	if (connection->session &&
+	    !strcmp(connection->session->name, words[1])) {
+		sessions_close(connection->sessions, connection->session);
+		connection->session = NULL;
+	} else {
+		result = sessions_close_name(connection->sessions, words[1]);
+	}
+	if (!fail_sessions(result, words[1], failure))
+		return false;
+	put_ok(reply);
+	text_put(reply, "}");
+
+	return true;
+}
+
+static bool run_key(struct connection *connection, char **words,
+		    struct text *reply, struct failure *failure)
+{
+	struct tee_session *tee = connection->session->tee;
+	const bool is_data = !strcmp(words[1], "data");
+	ssize_t len = 0;
+	int fd = -1;
+
+	if (!is_data && strcmp(words[1], "model"))
+		return fail(failure, "CA_REQUEST", "is no key slot", words[1]);
+	fd = share_open_file(connection->share, words[2]);
+	if (fd < 0)
+		return fail_file(failure, words[2]);
+	len = read_some(fd, tee, tee_session_buffer_size());
+	close(fd);
+	if (len < 0)
+		return fail_file(failure, words[2]);
+	if (!tee_provision_key(tee, is_data ? SLOT_DATA : SLOT_MODEL, len,
+			       &failure->tee))
+		return false;
+	put_ok(reply);
+	text_put(reply, "}");
+
+	return true;
+}
+
+/* A sealed file's header to @begin, the rest to @push, piece by piece. */
+static bool send_file(struct connection *connection, const char *path,
+		      uint32_t begin, uint32_t push, struct stopwatch *watch,
+		      struct failure *failure)
+{
+	struct tee_session *tee = connection->session->tee;
+	uint32_t command = begin;
+	size_t want = HEADER_SIZE;
+	bool sent = true;
+	ssize_t len = 0;
+	int fd = -1;
+
+	fd = share_open_file(connection->share, path);
+	if (fd < 0)
+		return fail_file(failure, path);
+	do {
+		len = read_some(fd, tee, want);
+		watch->read += lap(watch);
+		if (len < 0) {
+			sent = fail_file(failure, path);
+			break;
+		}
+		/* An empty file has no header: the TA says so. */
+		if (!len && command == push)
+			break;
+		sent = tee_put(tee, command, len, &failure->tee);
+		watch->push += lap(watch);
+		command = push;
+		want = tee_session_buffer_size();
+	} while (sent);
+	close(fd);
+
+	return sent;
+}
+
+static void put_ms(struct text *reply, const struct stopwatch *watch)
+{
+	text_printf(reply, ",\"ms\":{\"read\":%.3f,\"push\":%.3f,"
+		    "\"finish\":%.3f,\"result\":%.3f}", watch->read,
+		    watch->push, watch->finish, watch->result);
+}
+
+static bool load_model(struct connection *connection, const char *path,
+		       struct stopwatch *watch, struct failure *failure)
+{
+	struct tee_session *tee = connection->session->tee;
+	size_t len = 0;
+
+	if (!send_file(connection, path, TA_CML_CMD_MODEL_BEGIN,
+		       TA_CML_CMD_MODEL_PUSH, watch, failure))
+		return false;
+	if (!tee_get(tee, TA_CML_CMD_MODEL_FINISH, &len, &failure->tee))
+		return false;
+	watch->finish = lap(watch);
+
+	return true;
+}
+
+static bool infer(struct connection *connection, const char *path,
+		  struct stopwatch *watch, struct failure *failure)
+{
+	uint32_t len = 0;
+
+	if (!send_file(connection, path, TA_CML_CMD_INFER_BEGIN,
+		       TA_CML_CMD_INFER_PUSH, watch, failure))
+		return false;
+	if (!tee_infer_finish(connection->session->tee, &len, &failure->tee))
+		return false;
+	watch->finish = lap(watch);
+
+	return true;
+}
+
+/* Again for as long as secure memory is short and an idle session can go. */
+static bool with_room(struct connection *connection,
+		      bool (*act)(struct connection *connection,
+				  const char *path, struct stopwatch *watch,
+				  struct failure *failure),
+		      const char *path, struct stopwatch *watch,
+		      struct failure *failure)
+{
+	for (;;) {
+		*failure = (struct failure){ 0 };
+		*watch = (struct stopwatch){ .last = now_ms() };
+		if (act(connection, path, watch, failure))
+			return true;
+		if (!failure->tee.code || !tee_error_is_memory(&failure->tee) ||
+		    !sessions_close_idle(connection->sessions))
+			return false;
+	}
+}
+
+static bool run_model(struct connection *connection, char **words,
+		      struct text *reply, struct failure *failure)
+{
+	struct stopwatch watch = { 0 };
+
+	if (!with_room(connection, load_model, words[1], &watch, failure))
+		return false;
+	put_ok(reply);
+	text_put(reply, ",\"digest\":");
+	text_put_hex(reply, tee_session_buffer(connection->session->tee), 32);
+	put_ms(reply, &watch);
+	text_put(reply, "}");
+
+	return true;
+}
+
+static bool run_infer(struct connection *connection, char **words,
+		      struct text *reply, struct failure *failure)
+{
+	struct tee_session *tee = connection->session->tee;
+	struct stopwatch watch = { 0 };
+	size_t len = 0;
+
+	if (!with_room(connection, infer, words[1], &watch, failure))
+		return false;
+	if (!tee_get(tee, TA_CML_CMD_RESULT, &len, &failure->tee))
+		return false;
+	if (len > tee_session_buffer_size())
+		return fail(failure, "CA_INFO", "result is too long", "TA");
+	if (share_write_file(connection->share, words[2],
+			     tee_session_buffer(tee), len))
+		return fail_file(failure, words[2]);
+	watch.result = lap(&watch);
+	put_ok(reply);
+	text_printf(reply, ",\"size\":%zu", len);
+	put_ms(reply, &watch);
+	text_put(reply, "}");
+
+	return true;
+}
+
+struct request {
+	const char *name;
+	size_t word_count;	/* its name counted too */
+	bool needs_session;
+	bool (*run)(struct connection *connection, char **words,
+		    struct text *reply, struct failure *failure);
+};
+
+static const struct request requests[] = {
+	{ "attach", 2, false, run_attach },
+	{ "close", 2, false, run_close },
+	{ "detach", 1, false, run_detach },
+	{ "infer", 3, true, run_infer },
+	{ "info", 1, true, run_info },
+	{ "key", 3, true, run_key },
+	{ "model", 2, true, run_model },
+};
+
+static const struct request *find(const char *name)
+{
+	for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++)
+		if (!strcmp(requests[i].name, name))
+			return &requests[i];
+
+	return NULL;
+}
+
+/* At most WORDS_MAX_COUNT words; what is left over is one more. */
+static size_t split(char *line, char *words[WORDS_MAX_COUNT + 1])
+{
+	size_t count = 0;
+	char *rest = NULL;
+
+	for (char *word = strtok_r(line, " ", &rest);
+	     word && count <= WORDS_MAX_COUNT;
+	     word = strtok_r(NULL, " ", &rest))
+		words[count++] = word;
+
+	return count;
+}
+
+static bool run(struct connection *connection, char **words, size_t count,
+		struct text *reply, struct failure *failure)
+{
+	const struct request *request = count ? find(words[0]) : NULL;
+
+	if (!request)
+		return fail(failure, "CA_REQUEST", "no such request",
+			    count ? words[0] : "empty line");
+	if (count != request->word_count)
+		return fail(failure, "CA_REQUEST", "wrong number of words",
+			    words[0]);
+	if (request->needs_session && !connection->session)
+		return fail(failure, "CA_NO_SESSION", "attach first",
+			    words[0]);
+
+	return request->run(connection, words, reply, failure);
+}
+
+void request_run(struct connection *connection, char *line,
+		 struct text *reply)
+{
+	char *words[WORDS_MAX_COUNT + 1] = { NULL };
+	struct failure failure = { 0 };
+	size_t count = split(line, words);
+	const char *name = count ? words[0] : "";
+
+	if (!run(connection, words, count, reply, &failure)) {
+		*reply = (struct text){ 0 };
+		put_failure(reply, name, &failure);
+		fprintf(stderr, "cml-ca: %s: %s: %s\n",
+			connection->session ? connection->session->name : "-",
+			failure.tee.code ? failure.tee.command : name,
+			failure.tee.code ? result_name(failure.tee.code) :
+					   failure.message);
+		if (connection->session && tee_error_is_dead(&failure.tee)) {
+			sessions_close(connection->sessions,
+				       connection->session);
+			connection->session = NULL;
+		}
+	}
+	if (reply->full) {
+		*reply = (struct text){ 0 };
+		text_put(reply, "{\"ok\":false,\"error\":\"CA_REPLY\","
+			 "\"message\":\"the reply is too long\"}");
+	}
+}

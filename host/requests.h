@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What a connection may ask: one line in, one line of JSON out. main.c's help
+ * has the list.
+ */
+#ifndef CML_REQUESTS_H
+#define CML_REQUESTS_H
+
+#include "sessions.h"
+#include "share.h"
+#include "text.h"
+
+#define REQUEST_MAX_SIZE 1024
+
+struct connection {
+	struct sessions *sessions;
+	const struct share *share;
+	struct named_session *session;	/* held by this connection, or NULL */
+};
+
+/* @line is taken apart; @reply is one JSON object without its line end. */
+void request_run(struct connection *connection, char *line,
+		 struct text *reply);
+
+#endif /* CML_REQUESTS_H */

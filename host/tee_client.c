@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <stdlib.h>
+
+#include <tee_client_api.h>
+
+#include "cml_ta.h"
+#include "names.h"
+#include "tee_client.h"
+
+/* CML_NO_MEMORY of ta/core/status.h */
+#define STATUS_NO_MEMORY 2
+
+struct tee_session {
+	TEEC_Context context;
+	TEEC_Session session;
+	TEEC_SharedMemory shared;
+};
+
+static const char *const command_names[] = {
+	[TA_CML_CMD_INFO] = "INFO",
+	[TA_CML_CMD_PROVISION_KEY] = "PROVISION_KEY",
+	[TA_CML_CMD_MODEL_BEGIN] = "MODEL_BEGIN",
+	[TA_CML_CMD_MODEL_PUSH] = "MODEL_PUSH",
+	[TA_CML_CMD_MODEL_FINISH] = "MODEL_FINISH",
+	[TA_CML_CMD_INFER_BEGIN] = "INFER_BEGIN",
+	[TA_CML_CMD_INFER_PUSH] = "INFER_PUSH",
+	[TA_CML_CMD_INFER_FINISH] = "INFER_FINISH",
+	[TA_CML_CMD_RESULT] = "RESULT",
+};
+
+bool tee_session_open(struct tee_session **session, struct tee_error *error)
+{
+	static const TEEC_UUID uuid = TA_CML_UUID;
+	struct tee_session *made = calloc(1, sizeof(*made));
+	TEEC_Result res = TEEC_ERROR_GENERIC;
+
+	if (!made) {
+		*error = (struct tee_error){ TEEC_ERROR_GENERIC,
+					     TEEC_ORIGIN_API, "calloc" };
+		return false;
+	}
+	*error = (struct tee_error){ .origin = TEEC_ORIGIN_API };
+
+	error->command = "INITIALIZE_CONTEXT";
+	res = TEEC_InitializeContext(NULL, &made->context);
+	if (res)
+		goto out_free;
+
+	error->command = "ALLOCATE_SHARED_MEMORY";
+	made->shared.size = TA_CML_PUSH_MAX_SIZE;
+	made->shared.flags = TEEC_MEM_INPUT | TEEC_MEM_OUTPUT;
+	res = TEEC_AllocateSharedMemory(&made->context, &made->shared);
+	if (res)
+		goto out_context;
+
+	error->command = "OPEN_SESSION";
+	res = TEEC_OpenSession(&made->context, &made->session, &uuid,
+			       TEEC_LOGIN_PUBLIC, NULL, NULL, &error->origin);
+	if (res)
+		goto out_shared;
+	*session = made;
+
+	return true;
+
+out_shared:
+	TEEC_ReleaseSharedMemory(&made->shared);
+out_context:
+	TEEC_FinalizeContext(&made->context);
+out_free:
+	free(made);
+	error->code = res;
+	return false;
+}
+
+void tee_session_close(struct tee_session *session)
+{
+	if (!session)
+		return;
+	TEEC_CloseSession(&session->session);
+	TEEC_ReleaseSharedMemory(&session->shared);
+	TEEC_FinalizeContext(&session->context);
+	free(session);
+}
+
+uint8_t *tee_session_buffer(struct tee_session *session)
+{
+	return session->shared.buffer;
+}
+
+size_t tee_session_buffer_size(void)
+{
+	return TA_CML_PUSH_MAX_SIZE;
+}
+
+static bool invoke(struct tee_session *session, uint32_t command,
+		   TEEC_Operation *operation, struct tee_error *error)
+{
+	uint32_t origin = 0;
+	TEEC_Result res = TEEC_ERROR_GENERIC;
+
+	res = TEEC_InvokeCommand(&session->session, command, operation,
+				 &origin);
+	if (!res)
+		return true;
+	*error = (struct tee_error){ res, origin, command_names[command] };
+
+	return false;
+}
+
+bool tee_put(struct tee_session *session, uint32_t command, size_t len,
+	     struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_MEMREF_PARTIAL_INPUT,
+					       TEEC_NONE, TEEC_NONE,
+					       TEEC_NONE),
+		.params[0].memref = { &session->shared, len, 0 },
+	};
+
+	return invoke(session, command, &operation, error);
+}
+
+bool tee_get(struct tee_session *session, uint32_t command, size_t *len,
+	     struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_MEMREF_PARTIAL_OUTPUT,
+					       TEEC_NONE, TEEC_NONE,
+					       TEEC_NONE),
+		.params[0].memref = { &session->shared,
+				      session->shared.size, 0 },
+	};
+
+	if (!invoke(session, command, &operation, error))
+		return false;
+	*len = operation.params[0].memref.size;
+
+	return true;
+}
+
+bool tee_provision_key(struct tee_session *session, uint32_t slot, size_t len,
+		       struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_VALUE_INPUT,
+					       TEEC_MEMREF_PARTIAL_INPUT,
+					       TEEC_NONE, TEEC_NONE),
+		.params[0].value.a = slot,
+		.params[1].memref = { &session->shared, len, 0 },
+	};
+
+	return invoke(session, TA_CML_CMD_PROVISION_KEY, &operation, error);
+}
+
+bool tee_infer_finish(struct tee_session *session, uint32_t *result_len,
+		      struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_VALUE_OUTPUT, TEEC_NONE,
+					       TEEC_NONE, TEEC_NONE),
+	};
+
+	if (!invoke(session, TA_CML_CMD_INFER_FINISH, &operation, error))
+		return false;
+	*result_len = operation.params[0].value.a;
+
+	return true;
+}
+
+bool tee_error_is_memory(const struct tee_error *error)
+{
+	return error->code == TEEC_ERROR_OUT_OF_MEMORY ||
+	       error->code == TA_CML_ERROR_BASE + STATUS_NO_MEMORY;
+}
+
+bool tee_error_is_dead(const struct tee_error *error)
+{
+	return error->code == TEEC_ERROR_TARGET_DEAD;
+}

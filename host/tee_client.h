@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A session with the inference TA: the only user of TEEC_*. Each has a buffer
+ * that is shared with the TA; what goes in and out passes through it.
+ */
+#ifndef CML_TEE_CLIENT_H
+#define CML_TEE_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct tee_error {
+	uint32_t code;		/* TEE_Result */
+	uint32_t origin;
+	const char *command;	/* "INFER_PUSH", "OPEN_SESSION" */
+};
+
+struct tee_session;
+
+/* All return false and fill @error when they fail. */
+bool tee_session_open(struct tee_session **session, struct tee_error *error);
+void tee_session_close(struct tee_session *session);	/* NULL allowed */
+
+uint8_t *tee_session_buffer(struct tee_session *session);
+size_t tee_session_buffer_size(void);
+
+/* A command with the first @len bytes of the buffer going in. */
+bool tee_put(struct tee_session *session, uint32_t command, size_t len,
+	     struct tee_error *error);
+/* A command whose answer comes into the buffer, of *@len bytes then. */
+bool tee_get(struct tee_session *session, uint32_t command, size_t *len,
+	     struct tee_error *error);
+/* PROVISION_KEY with the first @len bytes of the buffer. */
+bool tee_provision_key(struct tee_session *session, uint32_t slot, size_t len,
+		       struct tee_error *error);
+/* INFER_FINISH. */
+bool tee_infer_finish(struct tee_session *session, uint32_t *result_len,
+		      struct tee_error *error);
+
+/* Secure memory is short: another session might make room. */
+bool tee_error_is_memory(const struct tee_error *error);
+/* The TA has panicked: its session is of no more use. */
+bool tee_error_is_dead(const struct tee_error *error);
+
+#endif /* CML_TEE_CLIENT_H */
