@@ -115,6 +115,13 @@ static enum cml_status on_start(void *ctx, const struct cml_jpeg_info *info)
 			      &inference->resize);
 }
 
+static bool on_wants(void *ctx, uint32_t y)
+{
+	struct cml_inference *inference = ctx;
+
+	return cml_resize_wants(inference->resize, y);
+}
+
 static void on_row(void *ctx, uint32_t y, const uint8_t *rgb)
 {
 	struct cml_inference *inference = ctx;
@@ -128,6 +135,11 @@ enum cml_status cml_inference_new(const struct cml_allocator *allocator,
 				  cml_clock clock, void *clock_ctx,
 				  struct cml_inference **inference)
 {
+	struct cml_jpeg_sink sink = {
+		.start = on_start,
+		.wants = on_wants,
+		.row = on_row,
+	};
 	enum cml_status status = CML_NO_MEMORY;
 	struct cml_inference *self = NULL;
 	void *scratch = NULL;
@@ -145,8 +157,9 @@ enum cml_status cml_inference_new(const struct cml_allocator *allocator,
 	scratch = cml_graph_scratch(detector->graph, &size);
 	cml_region_init(&self->region, scratch, size);
 
+	sink.ctx = self;
 	status = cml_jpeg_new(&self->region.allocator, self->region.size,
-			      on_start, on_row, self, &self->jpeg);
+			      &sink, &self->jpeg);
 	if (status)
 		goto out;
 	*inference = self;

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define JPEG_INTERNALS		/* for struct jpeg_color_deconverter */
 #include "jpeglib.h"
-#include "jerror.h"
 
 #include "checked.h"
 #include "exif.h"
@@ -38,13 +38,15 @@ struct cml_jpeg {
 	struct cml_jpeg_memory memory;
 	enum jpeg_state state;
 	enum cml_status status;		/* the first failure stays */
-	cml_jpeg_start start;
-	cml_jpeg_row row;
-	void *ctx;
+	struct cml_jpeg_sink sink;
 	struct cml_jpeg_info info;
 	uint8_t exif_orientation;	/* 0: none */
 	uint8_t xmp_orientation;
 	bool has_exif;
+	/* libjpeg's own, to RGB */
+	void (*color_convert)(j_decompress_ptr cinfo, JSAMPIMAGE input_buf,
+			      JDIMENSION input_row, JSAMPARRAY output_buf,
+			      int num_rows);
 	uint8_t *pixels;		/* (width, 3) */
 	size_t pixels_size;
 	uint8_t *window;
@@ -241,7 +243,7 @@ static void jpeg_begin(struct cml_jpeg *jpeg)
 	jpeg->cinfo.dct_method = JDCT_ISLOW;
 	jpeg->cinfo.do_fancy_upsampling = TRUE;
 
-	status = jpeg->start(jpeg->ctx, &jpeg->info);
+	status = jpeg->sink.start(jpeg->sink.ctx, &jpeg->info);
 	if (status)
 		jpeg_fail(jpeg, status);
 }
@@ -267,11 +269,44 @@ static void jpeg_check_tail(struct cml_jpeg *jpeg)
 	}
 }
 
+static void convert_nothing(j_decompress_ptr cinfo, JSAMPIMAGE input_buf,
+			    JDIMENSION input_row, JSAMPARRAY output_buf,
+			    int num_rows)
+{
+	(void)cinfo;
+	(void)input_buf;
+	(void)input_row;
+	(void)output_buf;
+	(void)num_rows;
+}
+
+/*
+ * False when the window is used up. A row that nobody wants is not converted
+ * to RGB, a third of its cost: what jpeg_skip_scanlines() does, which
+ * cannot wait for input.
+ */
+static bool jpeg_next_row(struct cml_jpeg *jpeg)
+{
+	struct jpeg_decompress_struct *cinfo = &jpeg->cinfo;
+	const struct cml_jpeg_sink *sink = &jpeg->sink;
+	const uint32_t y = cinfo->output_scanline;
+	const bool wanted = !sink->wants || sink->wants(sink->ctx, y);
+	JSAMPROW rows[1] = { jpeg->pixels };
+
+	cinfo->cconvert->color_convert = wanted ? jpeg->color_convert :
+					 convert_nothing;
+	if (!jpeg_read_scanlines(cinfo, rows, 1))
+		return false;
+	if (wanted)
+		sink->row(sink->ctx, y, jpeg->pixels);
+
+	return true;
+}
+
 /* Goes on as far as the window reaches. */
 static void jpeg_advance(struct cml_jpeg *jpeg)
 {
 	struct jpeg_decompress_struct *cinfo = &jpeg->cinfo;
-	JSAMPROW rows[1] = { NULL };
 
 	if (jpeg->state == JPEG_IN_HEADER) {
 		if (jpeg_read_header(cinfo, TRUE) == JPEG_SUSPENDED)
@@ -283,17 +318,14 @@ static void jpeg_advance(struct cml_jpeg *jpeg)
 	if (jpeg->state == JPEG_IN_SCANS) {
 		if (!jpeg_start_decompress(cinfo))
 			return;
+		jpeg->color_convert = cinfo->cconvert->color_convert;
 		jpeg->state = JPEG_IN_ROWS;
 	}
 
-	rows[0] = jpeg->pixels;
 	while (jpeg->state == JPEG_IN_ROWS &&
-	       cinfo->output_scanline < cinfo->output_height) {
-		if (!jpeg_read_scanlines(cinfo, rows, 1))
+	       cinfo->output_scanline < cinfo->output_height)
+		if (!jpeg_next_row(jpeg))
 			return;
-		jpeg->row(jpeg->ctx, cinfo->output_scanline - 1,
-			  jpeg->pixels);
-	}
 	/* libjpeg reads ahead: it may have the marker, or the whole file. */
 	if (jpeg->state == JPEG_IN_ROWS)
 		jpeg->state = cinfo->unread_marker ||
@@ -321,8 +353,8 @@ static void jpeg_create(struct cml_jpeg *jpeg)
 }
 
 enum cml_status cml_jpeg_new(const struct cml_allocator *allocator,
-			     size_t memory_limit, cml_jpeg_start start,
-			     cml_jpeg_row row, void *ctx,
+			     size_t memory_limit,
+			     const struct cml_jpeg_sink *sink,
 			     struct cml_jpeg **jpeg)
 {
 	struct cml_jpeg_memory memory = {
@@ -337,9 +369,7 @@ enum cml_status cml_jpeg_new(const struct cml_allocator *allocator,
 	if (!self)
 		return CML_NO_MEMORY;
 	self->memory = memory;
-	self->start = start;
-	self->row = row;
-	self->ctx = ctx;
+	self->sink = *sink;
 
 	self->err.error_exit = on_error;
 	self->err.emit_message = on_message;

@@ -26,24 +26,28 @@ struct cml_jpeg_info {
 	uint8_t orientation;
 };
 
-/*
- * Called once, before the first row. The orientation is known by then.
- * An error ends the decoding and is what push or finish returns.
- */
-typedef enum cml_status (*cml_jpeg_start)(void *ctx,
-					  const struct cml_jpeg_info *info);
-/* Row @y of info.width pixels, (w, 3) RGB, top to bottom as stored. */
-typedef void (*cml_jpeg_row)(void *ctx, uint32_t y, const uint8_t *rgb);
+struct cml_jpeg_sink {
+	void *ctx;
+	/*
+	 * Called once, before the first row. The orientation is known by
+	 * then. An error ends the decoding and is what push or finish returns.
+	 */
+	enum cml_status (*start)(void *ctx, const struct cml_jpeg_info *info);
+	/* Whether row @y is to be made: called in order. NULL: all are. */
+	bool (*wants)(void *ctx, uint32_t y);
+	/* Row @y of info.width pixels, (w, 3) RGB, top to bottom as stored. */
+	void (*row)(void *ctx, uint32_t y, const uint8_t *rgb);
+};
 
 struct cml_jpeg;
 
 /*
  * @memory_limit: bytes the decoder may have allocated at any one time, its
- * own state included.
+ * own state included. @sink is copied.
  */
 enum cml_status cml_jpeg_new(const struct cml_allocator *allocator,
-			     size_t memory_limit, cml_jpeg_start start,
-			     cml_jpeg_row row, void *ctx,
+			     size_t memory_limit,
+			     const struct cml_jpeg_sink *sink,
 			     struct cml_jpeg **jpeg);
 /* Any number of bytes. What follows the end-of-image marker is ignored. */
 enum cml_status cml_jpeg_push(struct cml_jpeg *jpeg, struct cml_bytes data);

@@ -157,12 +157,17 @@ static uint32_t next_line(const struct cml_resize *resize)
 	       resize->out_size - 1 - resize->lines_done : resize->lines_done;
 }
 
+bool cml_resize_wants(const struct cml_resize *resize, uint32_t y)
+{
+	return resize->lines_done < resize->out_size &&
+	       resize->lines[next_line(resize)].low <= y;
+}
+
 void cml_resize_row(struct cml_resize *resize, uint32_t y, const uint8_t *rgb)
 {
 	uint32_t *spare = NULL;
 
-	if (resize->lines_done == resize->out_size ||
-	    resize->lines[next_line(resize)].low > y)
+	if (!cml_resize_wants(resize, y))
 		return;
 
 	spare = resize->above;

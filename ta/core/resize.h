@@ -12,6 +12,9 @@
 #ifndef CML_RESIZE_H
 #define CML_RESIZE_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "memory.h"
 #include "status.h"
 
@@ -25,7 +28,8 @@ enum cml_status cml_resize_new(const struct cml_allocator *allocator,
 			       uint32_t width, uint32_t height,
 			       uint8_t orientation, uint32_t out_size,
 			       int8_t *out, struct cml_resize **resize);
-/* Rows in order, @y from 0 to height - 1. */
+/* Rows in order, @y from 0 to height - 1. Those not wanted may be left out. */
+bool cml_resize_wants(const struct cml_resize *resize, uint32_t y);
 void cml_resize_row(struct cml_resize *resize, uint32_t y, const uint8_t *rgb);
 void cml_resize_free(struct cml_resize *resize);	/* wipes; NULL allowed */
 

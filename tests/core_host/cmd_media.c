@@ -10,6 +10,8 @@
  * resize	u32 width, u32 height, u32 orientation, u32 out size,
  *		i64 allocation to fail, width * height * 3 bytes
  *	->	out size * out size * 3 int8
+ * input	u32 out size, u32 piece size, file
+ *	->	out size * out size * 3 int8: decoded and resized at once
  * ssd		i64 allocation to fail, u32 threshold in 1/1000, u32 width,
  *		u32 height, 13 tensors (input first): f32 scale,
  *		u32 zero point, 4 u32 dims, data
@@ -86,6 +88,11 @@ static enum cml_status run_jpeg(struct cml_bytes payload,
 	uint32_t count = driver_u32(&cur);
 	struct cml_cursor sizes = cml_cursor(cml_cursor_take(&cur, 4 * count));
 	struct decoded decoded = { .reply = reply };
+	const struct cml_jpeg_sink sink = {
+		.ctx = &decoded,
+		.start = decoded_start,
+		.row = decoded_row,
+	};
 	size_t live = driver_allocated();
 	struct cml_jpeg *jpeg = NULL;
 	enum cml_status status = CML_OK;
@@ -93,8 +100,7 @@ static enum cml_status run_jpeg(struct cml_bytes payload,
 	uint64_t peak = 0;
 
 	driver_fail_allocation(fail);
-	status = cml_jpeg_new(driver_allocator(), limit, decoded_start,
-			      decoded_row, &decoded, &jpeg);
+	status = cml_jpeg_new(driver_allocator(), limit, &sink, &jpeg);
 	while (!status && cml_cursor_remaining(&cur)) {
 		if (cml_cursor_remaining(&sizes))
 			piece = driver_u32(&sizes);
@@ -156,6 +162,72 @@ static enum cml_status run_resize(struct cml_bytes payload,
 	if (!status)
 		driver_put(reply, out, (size_t)size * size * 3);
 	free(out);
+
+	return status;
+}
+
+struct resized {
+	struct cml_resize *resize;
+	uint32_t size;
+	int8_t *out;
+};
+
+static enum cml_status resized_start(void *ctx,
+				     const struct cml_jpeg_info *info)
+{
+	struct resized *resized = ctx;
+
+	return cml_resize_new(driver_allocator(), info->width, info->height,
+			      info->orientation, resized->size, resized->out,
+			      &resized->resize);
+}
+
+static bool resized_wants(void *ctx, uint32_t y)
+{
+	struct resized *resized = ctx;
+
+	return cml_resize_wants(resized->resize, y);
+}
+
+static void resized_row(void *ctx, uint32_t y, const uint8_t *rgb)
+{
+	struct resized *resized = ctx;
+
+	cml_resize_row(resized->resize, y, rgb);
+}
+
+static enum cml_status run_input(struct cml_bytes payload,
+				 struct driver_reply *reply)
+{
+	struct cml_cursor cur = cml_cursor(payload);
+	struct resized resized = { .size = driver_u32(&cur) };
+	size_t piece = driver_u32(&cur);
+	const struct cml_jpeg_sink sink = {
+		.ctx = &resized,
+		.start = resized_start,
+		.wants = resized_wants,
+		.row = resized_row,
+	};
+	size_t out_size = (size_t)resized.size * resized.size * 3;
+	enum cml_status status = CML_INTERNAL;
+	struct cml_jpeg *jpeg = NULL;
+
+	resized.out = calloc(out_size, 1);
+	if (!resized.out)
+		abort();
+	status = cml_jpeg_new(driver_allocator(), SIZE_MAX, &sink, &jpeg);
+	while (!status && cml_cursor_remaining(&cur)) {
+		if (piece > cml_cursor_remaining(&cur))
+			piece = cml_cursor_remaining(&cur);
+		status = push_piece(jpeg, cml_cursor_take(&cur, piece));
+	}
+	if (!status)
+		status = cml_jpeg_finish(jpeg);
+	cml_jpeg_free(jpeg);
+	cml_resize_free(resized.resize);
+	if (!status)
+		driver_put(reply, resized.out, out_size);
+	free(resized.out);
 
 	return status;
 }
@@ -385,6 +457,7 @@ static enum cml_status run_infer(struct cml_bytes payload,
 const struct driver_command driver_media_commands[] = {
 	{ "jpeg", run_jpeg },
 	{ "resize", run_resize },
+	{ "input", run_input },
 	{ "ssd", run_ssd },
 	{ "labels", run_labels },
 	{ "result", run_result },

@@ -12,7 +12,7 @@ import cbor2
 import numpy as np
 import pytest
 from driver import Driver
-from media_calls import FIXTURES, PHOTOS, Decoded, decode, infer, resize, until_it_works
+from media_calls import FIXTURES, PHOTOS, infer, network_input, until_it_works
 from PIL import Image
 
 from sandbox.tee_abi import Status
@@ -50,14 +50,20 @@ def assert_golden(encoded: bytes, golden: dict[str, Any]) -> None:
         assert box == pytest.approx(wanted["box"], abs=0.01)
 
 
+def assert_golden_input(driver: Driver, name: str) -> None:
+    tensor = network_input(driver, photo(name))
+    assert isinstance(tensor, np.ndarray), tensor
+    assert hashlib.sha256(tensor.tobytes()).hexdigest() == GOLDEN[name]["input_sha256"]
+
+
 @pytest.mark.parametrize("name", HERE)
 def test_inputs(native: Driver, name: str) -> None:
-    """Decoded, turned and resized: the network's input, byte for byte."""
-    decoded = decode(native, photo(name), pieces=[65496])
-    assert isinstance(decoded, Decoded), decoded
-    tensor = resize(native, decoded.pixels, decoded.orientation, 204)
-    assert isinstance(tensor, np.ndarray)
-    assert hashlib.sha256(tensor.tobytes()).hexdigest() == GOLDEN[name]["input_sha256"]
+    assert_golden_input(native, name)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_inputs_on_arm64(arm64: Driver, name: str) -> None:
+    assert_golden_input(arm64, name)
 
 
 @pytest.mark.parametrize("name", WHOLE_WAY)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resize against NumPy's integers, for every orientation."""
 
+import io
+
 import numpy as np
 import preprocess
 import pytest
 from driver import Driver
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media_calls import resize, until_it_works
+from media_calls import network_input, resize, until_it_works
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -49,6 +51,40 @@ def test_made_pictures(
     pixels = noise(width, height, seed)
     np.testing.assert_array_equal(
         resize(native, pixels, orientation, size), reference(pixels, orientation, size)
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    width=st.integers(1, 120),
+    height=st.integers(1, 120),
+    size=st.integers(1, 150),
+    piece=st.integers(1, 5000),
+    options=st.fixed_dictionaries(
+        {
+            "subsampling": st.sampled_from(["4:4:4", "4:2:2", "4:2:0"]),
+            "progressive": st.booleans(),
+            "restart_marker_blocks": st.integers(0, 3),
+        }
+    ),
+    grey=st.booleans(),
+)
+def test_decoding_the_rows_that_are_wanted(
+    native: Driver,
+    width: int,
+    height: int,
+    size: int,
+    piece: int,
+    options: dict[str, object],
+    grey: bool,
+) -> None:
+    out = io.BytesIO()
+    image = Image.fromarray(noise(width, height))
+    (image.convert("L") if grey else image).save(out, "JPEG", **options)
+    with Image.open(out) as decoded:
+        pixels = np.asarray(decoded.convert("RGB"), np.uint8)
+    np.testing.assert_array_equal(
+        network_input(native, out.getvalue(), size=size, piece=piece), reference(pixels, 1, size)
     )
 
 
