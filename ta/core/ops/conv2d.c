@@ -239,3 +239,18 @@ enum cml_status cml_conv_bind(struct cml_node *node, struct cml_op *op)
 
 	return CML_OK;
 }
+
+void cml_conv_set_fast(struct cml_conv *conv, int32_t patch)
+{
+	/* Each product is at most 2^14, an addend 257 * 2^21. */
+	int64_t products = (int64_t)patch << 14;
+
+	conv->fast = true;
+	for (int32_t c = 0; c < conv->out_c; c++) {
+		int64_t bias = conv->bias[c];
+
+		if ((bias < 0 ? -bias : bias) + products >= 1 << 29 ||
+		    conv->shift[c] > -1 || conv->shift[c] < -22)
+			conv->fast = false;
+	}
+}

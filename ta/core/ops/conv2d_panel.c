@@ -23,9 +23,34 @@ size_t op_conv2d_s8_neon_scratch_size(const struct cml_conv *conv)
 	       round_up(patch_size(conv), CML_PANEL_MAX_BLOCK);
 }
 
-/* The values under the kernel for output pixel (@oy, @ox), in a row. */
+/* Of each eight {0, 1, 2, 3, 4, 5, 6, 7}: {0, 4, 1, 5, 2, 6, 3, 7} */
+static void order(int32_t *numbers, size_t count)
+{
+	int32_t old[CML_PANEL_CHANNELS] = { 0 };
+
+	for (size_t i = 0; i < count; i += CML_PANEL_CHANNELS) {
+		memcpy(old, numbers + i, sizeof(old));
+		for (size_t j = 0; j < CML_PANEL_CHANNELS / 2; j++) {
+			numbers[i + 2 * j] = old[j];
+			numbers[i + 2 * j + 1] =
+				old[CML_PANEL_CHANNELS / 2 + j];
+		}
+	}
+}
+
+void op_conv2d_s8_neon_order(struct cml_conv *conv)
+{
+	order(conv->bias, conv->out_c);
+	order(conv->multiplier, conv->out_c);
+	order(conv->shift, conv->out_c);
+}
+
+/*
+ * The values under the kernel for output pixel (@oy, @ox), in a row: @row, or
+ * where they are, if that is in one piece and nothing is read after it.
+ */
 static const int8_t *gather(const struct cml_op *op, int32_t oy, int32_t ox,
-			    int8_t *row)
+			    bool in_place, int8_t *row)
 {
 	const struct cml_conv *conv = &op->conv;
 	int32_t y0 = oy * conv->stride_h - conv->pad_h;
@@ -34,6 +59,10 @@ static const int8_t *gather(const struct cml_op *op, int32_t oy, int32_t ox,
 	int32_t last = x0 + (conv->kernel_w - 1) * conv->dilation_w;
 	bool whole = conv->dilation_w == 1 && x0 >= 0 && last < conv->in_w;
 	int8_t *out = row;
+
+	if (in_place)
+		return op->input[0] + ((size_t)y0 * conv->in_w + x0) *
+				      conv->in_c;
 
 	for (int32_t ky = 0; ky < conv->kernel_h; ky++, out += line) {
 		int32_t y = y0 + ky * conv->dilation_h;
@@ -90,6 +119,9 @@ void cml_conv2d_panels(const struct cml_op *op, size_t block,
 	int8_t *output = op->output;	/* (out_h * out_w, out_c) */
 	int32_t oy = 0;
 	int32_t ox = 0;
+	/* A kernel of 1 x 1 never reads padding. */
+	bool in_place = conv->kernel_h == 1 && conv->kernel_w == 1 &&
+			patch % block == 0;
 
 	for (size_t first = 0; first < pixel_count;
 	     first += CML_PANEL_PIXELS) {
@@ -98,8 +130,8 @@ void cml_conv2d_panels(const struct cml_op *op, size_t block,
 		if (pixels > CML_PANEL_PIXELS)
 			pixels = CML_PANEL_PIXELS;
 		for (size_t i = 0; i < pixels; i++) {
-			gather(op, oy, ox, row);
-			scatter(row, patch, block, i, panel);
+			scatter(gather(op, oy, ox, in_place, row), patch, block,
+				i, panel);
 			if (++ox == conv->out_w) {
 				ox = 0;
 				oy++;

@@ -62,21 +62,75 @@ static inline void cml_panel_tail(const int8_t *const rows[8], size_t offset,
 }
 
 /*
- * A tile of eight channels each: @pixels of them, and at most @count channels,
- * to a matrix with @stride channels a row.
+ * Per-channel numbers of a tile, as vectors: number j has those of channels
+ * j and j + 4, twice. Accumulators are in the same order,
+ * {p0 cj, p0 cj+4, p1 cj, p1 cj+4}, so that interleaving the bytes of four
+ * gives eight channels of p0, then of p1.
  */
-static inline void cml_panel_store(const int8x8_t tile[CML_PANEL_PIXELS],
-				   int8_t *output, size_t pixels,
-				   size_t stride, size_t count)
+struct cml_panel_factors {
+	struct cml_neon_factor j0, j1, j2, j3;
+};
+
+/* Two numbers of op_conv2d_s8_neon_order(), twice. */
+static inline int32x4_t cml_panel_numbers(const int32_t *numbers, size_t j)
+{
+	int32x2_t two = vld1_s32(numbers + 2 * j);
+
+	return vcombine_s32(two, two);
+}
+
+static inline struct cml_neon_factor
+cml_panel_factor(const struct cml_conv *conv, size_t first, size_t j,
+		 struct cml_neon_range range)
+{
+	return cml_neon_factor(cml_panel_numbers(conv->multiplier + first, j),
+			       cml_panel_numbers(conv->shift + first, j),
+			       range);
+}
+
+/* Of the tile with channels from @first on. */
+static inline struct cml_panel_factors
+cml_panel_factors(const struct cml_conv *conv, size_t first,
+		  struct cml_neon_range range)
+{
+	return (struct cml_panel_factors){
+		.j0 = cml_panel_factor(conv, first, 0, range),
+		.j1 = cml_panel_factor(conv, first, 1, range),
+		.j2 = cml_panel_factor(conv, first, 2, range),
+		.j3 = cml_panel_factor(conv, first, 3, range),
+	};
+}
+
+/* Eight channels of two pixels, from their accumulators. */
+static inline int8x16_t
+cml_panel_pair(int32x4_t a0, int32x4_t a1, int32x4_t a2, int32x4_t a3,
+	       bool fast, const struct cml_panel_factors *factors,
+	       struct cml_neon_range range)
+{
+	return cml_neon_interleave(
+		cml_neon_output(a0, fast, factors->j0, range),
+		cml_neon_output(a1, fast, factors->j1, range),
+		cml_neon_output(a2, fast, factors->j2, range),
+		cml_neon_output(a3, fast, factors->j3, range));
+}
+
+/*
+ * @pixels pixels of a tile, in pairs, at most @count channels each, to a
+ * matrix with @stride channels a row.
+ */
+static inline void cml_panel_store(const int8x16_t *pairs, int8_t *output,
+				   size_t pixels, size_t stride, size_t count)
 {
 	for (size_t i = 0; i < pixels; i++) {
-		int8_t bytes[CML_PANEL_CHANNELS];
+		int8x8_t bytes = i % 2 ? vget_high_s8(pairs[i / 2]) :
+				 vget_low_s8(pairs[i / 2]);
+		int8_t some[CML_PANEL_CHANNELS];
 
 		if (count >= CML_PANEL_CHANNELS) {
-			vst1_s8(output, tile[i]);
+			vst1_s8(output, bytes);
 		} else {
-			vst1_s8(bytes, tile[i]);
-			memcpy(output, bytes, count);
+			vst1_s8(some, bytes);
+			memcpy(output, some, count);
 		}
 		output += stride;
 	}

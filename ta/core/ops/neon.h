@@ -1,14 +1,57 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * cml_quant_scale() and its surroundings for four values at a time, the same
- * to the bit. arm64 only.
+ * From accumulators to int8, four at a time, to the bit as cml_quant_scale()
+ * does it. arm64 only.
+ *
+ * Under emulation an instruction costs what its helper function costs, so
+ * this keeps to those that need none where it can: hence conv->fast, and
+ * packing by shifts and by one table look-up.
  */
 #ifndef CML_OPS_NEON_H
 #define CML_OPS_NEON_H
 
 #include <arm_neon.h>
 
-/* x * 2^@right, halves away from zero; @right is -31 to 0. */
+#include "ops.h"
+
+/* One vector's worth of struct cml_factor, and what follows from it. */
+struct cml_neon_factor {
+	int32x4_t multiplier;
+	int32x4_t shift;	/* fast: -22 to -1, else -31 to 30 */
+	int32x4_t addend;	/* fast only: half of a step, and the zero point */
+};
+
+/* What all channels have in common. */
+struct cml_neon_range {
+	int32x4_t zero_point, min, max;
+};
+
+static inline struct cml_neon_range
+cml_neon_range(int32_t zero_point, int32_t min, int32_t max)
+{
+	return (struct cml_neon_range){
+		.zero_point = vdupq_n_s32(zero_point),
+		.min = vdupq_n_s32(min),
+		.max = vdupq_n_s32(max),
+	};
+}
+
+static inline struct cml_neon_factor
+cml_neon_factor(int32x4_t multiplier, int32x4_t shift,
+		struct cml_neon_range range)
+{
+	int32x4_t one = vdupq_n_s32(1);
+	int32x4_t halves = vaddq_s32(vshlq_n_s32(range.zero_point, 1), one);
+
+	return (struct cml_neon_factor){
+		.multiplier = multiplier,
+		.shift = shift,
+		/* (2 * zero point + 1) * 2^(-shift - 1) */
+		.addend = vshlq_s32(halves, vmvnq_s32(shift)),
+	};
+}
+
+/* As cml_quant_shift_right(); @right is -31 to 0. */
 static inline int32x4_t cml_neon_shift_right(int32x4_t x, int32x4_t right)
 {
 	/* VRSHL rounds halves upwards: first move negative x down by one. */
@@ -17,77 +60,64 @@ static inline int32x4_t cml_neon_shift_right(int32x4_t x, int32x4_t right)
 	return vrshlq_s32(vqaddq_s32(x, fixup), right);
 }
 
-/* @left is 0 to 30 and @right -31 to 0, one of them 0. */
+/* As cml_quant_scale(). */
 static inline int32x4_t cml_neon_scale(int32x4_t x, int32x4_t multiplier,
-				       int32x4_t left, int32x4_t right)
+				       int32x4_t shift)
 {
-	x = vqrdmulhq_s32(vshlq_s32(x, left), multiplier);
+	int32x4_t zero = vdupq_n_s32(0);
 
-	return cml_neon_shift_right(x, right);
+	x = vqrdmulhq_s32(vshlq_s32(x, vmaxq_s32(shift, zero)), multiplier);
+
+	return cml_neon_shift_right(x, vminq_s32(shift, zero));
+}
+
+/* Scaled, moved to the zero point and clamped. */
+static inline int32x4_t cml_neon_output(int32x4_t x, bool fast,
+					struct cml_neon_factor factor,
+					struct cml_neon_range range)
+{
+	if (fast) {
+		/* Sums stay below 2^31: cml_conv_set_fast() saw to it. */
+		x = vqrdmulhq_s32(x, factor.multiplier);
+		x = vsraq_n_s32(x, x, 31);	/* negative: one less */
+		x = vshlq_s32(vaddq_s32(x, factor.addend), factor.shift);
+	} else {
+		x = cml_neon_scale(x, factor.multiplier, factor.shift);
+		x = vaddq_s32(x, range.zero_point);
+	}
+
+	return vminq_s32(vmaxq_s32(x, range.min), range.max);
 }
 
 /*
- * Two times four numbers to int8. Adding the zero point wraps, as it does in
- * the reference; narrowing saturates, and @min and @max are within int8, so
- * it loses nothing.
+ * Sixteen clamped numbers to bytes. Lane i of the result has, lowest first,
+ * lane i of each of the four: {a0, b0, c0, d0, a1, b1, ...}.
  */
-struct cml_neon_output {
-	int32x4_t zero_point;
-	int8x8_t min, max;
-};
-
-static inline struct cml_neon_output cml_neon_output(int32_t zero_point,
-						     int32_t min, int32_t max)
+static inline int8x16_t cml_neon_interleave(int32x4_t a, int32x4_t b,
+					    int32x4_t c, int32x4_t d)
 {
-	return (struct cml_neon_output){
-		.zero_point = vdupq_n_s32(zero_point),
-		.min = vdup_n_s8(min),
-		.max = vdup_n_s8(max),
+	a = vsliq_n_s32(a, b, 8);
+	a = vsliq_n_s32(a, c, 16);
+	a = vsliq_n_s32(a, d, 24);
+
+	return vreinterpretq_s8_s32(a);
+}
+
+/* The same in order: {a0, a1, a2, a3, b0, b1, ...}. */
+static inline int8x16_t cml_neon_concatenate(int32x4_t a, int32x4_t b,
+					     int32x4_t c, int32x4_t d)
+{
+	static const uint8_t lowest[16] = {
+		0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60,
 	};
-}
+	int8x16x4_t table = {
+		.val = {
+			vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b),
+			vreinterpretq_s8_s32(c), vreinterpretq_s8_s32(d),
+		},
+	};
 
-static inline int8x8_t cml_neon_narrow(int32x4_t low, int32x4_t high,
-				       struct cml_neon_output output)
-{
-	int16x8_t halves = vcombine_s16(
-		vqmovn_s32(vaddq_s32(low, output.zero_point)),
-		vqmovn_s32(vaddq_s32(high, output.zero_point)));
-	int8x8_t bytes = vqmovn_s16(halves);
-
-	return vmin_s8(vmax_s8(bytes, output.min), output.max);
-}
-
-/* The channels' numbers for a group of eight. */
-struct cml_neon_channels {
-	int32x4_t multiplier[2], left[2], right[2];
-};
-
-static inline struct cml_neon_channels
-cml_neon_channels(const int32_t *multiplier, const int32_t *shift)
-{
-	struct cml_neon_channels channels;
-	int32x4_t zero = vdupq_n_s32(0);
-
-	for (int i = 0; i < 2; i++) {
-		int32x4_t both = vld1q_s32(shift + 4 * i);
-
-		channels.multiplier[i] = vld1q_s32(multiplier + 4 * i);
-		channels.left[i] = vmaxq_s32(both, zero);
-		channels.right[i] = vminq_s32(both, zero);
-	}
-
-	return channels;
-}
-
-static inline int8x8_t cml_neon_requantize(int32x4_t low, int32x4_t high,
-					   const struct cml_neon_channels *c,
-					   struct cml_neon_output output)
-{
-	low = cml_neon_scale(low, c->multiplier[0], c->left[0], c->right[0]);
-	high = cml_neon_scale(high, c->multiplier[1], c->left[1],
-			      c->right[1]);
-
-	return cml_neon_narrow(low, high, output);
+	return vqtbl4q_s8(table, vld1q_u8(lowest));
 }
 
 #endif /* CML_OPS_NEON_H */

@@ -166,6 +166,11 @@ static enum cml_status bind(struct cml_node *node, struct cml_op *op)
 		conv->bias[c] = cml_quant_add(conv->bias[c], -sum *
 					      conv->input_zero_point);
 	}
+	cml_conv_set_fast(conv, patch);
+#if defined(__aarch64__)
+	if (op->run != op_conv2d_s8)
+		op_conv2d_s8_neon_order(conv);
+#endif
 
 	return CML_OK;
 }

@@ -2,88 +2,76 @@
 #if defined(__aarch64__)
 
 #include "conv2d_panel.h"
-#include "neon.h"
 
 /* One SMMLA: (2 pixels, 8 values) times (2 channels, 8 values) */
 #define BLOCK	8
 #define TARGET	__attribute__((target("arch=armv8.2-a+i8mm")))
+/* So that what is constant at the call is constant inside */
+#define INLINE	inline __attribute__((always_inline))
 
 /*
- * The tile is [pixel pair][channel pair] of {p0c0, p0c1, p1c0, p1c1}. Every
- * index into it is a constant, so that it stays in registers.
+ * Accumulators are [pixel pair][j] of {p0 cj, p0 cj+4, p1 cj, p1 cj+4}. Every
+ * index into them is a constant, so that they stay in registers.
  */
 #define ROW(acc, i, panel, b) \
 	do { \
-		int8x16_t a_ = vld1q_s8((panel) + 16 * (i)); \
+		int8x16_t a_ = vld1q_s8((panel) + 2 * BLOCK * (i)); \
 		acc[i][0] = vmmlaq_s32(acc[i][0], a_, (b)[0]); \
 		acc[i][1] = vmmlaq_s32(acc[i][1], a_, (b)[1]); \
 		acc[i][2] = vmmlaq_s32(acc[i][2], a_, (b)[2]); \
 		acc[i][3] = vmmlaq_s32(acc[i][3], a_, (b)[3]); \
 	} while (0)
 
-/* One block: 8 pixels at @panel, and four pairs of rows of weights. */
-#define MULTIPLY(acc, panel, b) \
+/* One block of @pairs (1, 2 or 4) pairs of pixels, and of all channels */
+#define MULTIPLY(acc, pairs, panel, b) \
 	do { \
 		ROW(acc, 0, panel, b); \
-		ROW(acc, 1, panel, b); \
-		ROW(acc, 2, panel, b); \
-		ROW(acc, 3, panel, b); \
+		if ((pairs) > 1) \
+			ROW(acc, 1, panel, b); \
+		if ((pairs) > 2) { \
+			ROW(acc, 2, panel, b); \
+			ROW(acc, 3, panel, b); \
+		} \
 	} while (0)
 
-/* Blocks at @k of two rows of weights, side by side */
-#define PAIR(rows, j, k) \
-	vcombine_s8(vld1_s8((rows)[2 * (j)] + (k)), \
-		    vld1_s8((rows)[2 * (j) + 1] + (k)))
+/* Weights of channels @j and @j + 4: a block each, side by side */
+#define WEIGHTS(rows, j, k) \
+	vcombine_s8(vld1_s8((rows)[j] + (k)), vld1_s8((rows)[(j) + 4] + (k)))
 
-/* The same of two blocks each, with whole loads */
-#define PAIRS(b, b2, rows, j, k) \
+/* The same of two blocks, with whole loads */
+#define WEIGHTS2(b, b2, rows, j, k) \
 	do { \
 		int64x2_t r0_ = vreinterpretq_s64_s8( \
-			vld1q_s8((rows)[2 * (j)] + (k))); \
+			vld1q_s8((rows)[j] + (k))); \
 		int64x2_t r1_ = vreinterpretq_s64_s8( \
-			vld1q_s8((rows)[2 * (j) + 1] + (k))); \
+			vld1q_s8((rows)[(j) + 4] + (k))); \
 		(b)[j] = vreinterpretq_s8_s64(vzip1q_s64(r0_, r1_)); \
 		(b2)[j] = vreinterpretq_s8_s64(vzip2q_s64(r0_, r1_)); \
 	} while (0)
 
 #define START(acc, j, bias) \
 	do { \
-		int32x2_t two_ = vld1_s32((bias) + 2 * (j)); \
-		acc[0][j] = vcombine_s32(two_, two_); \
+		acc[0][j] = cml_panel_numbers(bias, j); \
 		acc[1][j] = acc[0][j]; \
 		acc[2][j] = acc[0][j]; \
 		acc[3][j] = acc[0][j]; \
 	} while (0)
 
-/* Eight channels of a pixel, from the halves @zip selects of its pair. */
-#define PIXEL(zip, acc, i, numbers, range) \
-	cml_neon_requantize( \
-		vreinterpretq_s32_s64(zip( \
-			vreinterpretq_s64_s32(acc[i][0]), \
-			vreinterpretq_s64_s32(acc[i][1]))), \
-		vreinterpretq_s32_s64(zip( \
-			vreinterpretq_s64_s32(acc[i][2]), \
-			vreinterpretq_s64_s32(acc[i][3]))), \
-		numbers, range)
-
-#define FINISH(out, acc, i, numbers, range) \
-	do { \
-		(out)[2 * (i)] = PIXEL(vzip1q_s64, acc, i, numbers, range); \
-		(out)[2 * (i) + 1] = PIXEL(vzip2q_s64, acc, i, numbers, \
-					   range); \
-	} while (0)
+#define PAIR(acc, i, fast, factors, range) \
+	cml_panel_pair(acc[i][0], acc[i][1], acc[i][2], acc[i][3], fast, \
+		       factors, range)
 
 /*
- * 8 pixels at @panel times the channels of @rows, requantised.
- * Stack: 128 bytes of tail and the tile's spills.
+ * The first @pairs pairs of pixels of the panel times the channels of @rows.
+ * Stack: 128 bytes of tail.
  */
-TARGET static void multiply(const int8_t *panel, const int8_t *const rows[8],
-			    size_t patch, const int32_t *bias,
-			    const struct cml_neon_channels *numbers,
-			    struct cml_neon_output range,
-			    int8x8_t out[CML_PANEL_PIXELS])
+TARGET static INLINE void
+multiply(const int8_t *panel, int pairs, const int8_t *const rows[8],
+	 size_t patch, const int32_t *bias, bool fast,
+	 const struct cml_panel_factors *factors, struct cml_neon_range range,
+	 int8x16_t *out)
 {
-	int8_t tail[CML_PANEL_CHANNELS][CML_PANEL_MAX_BLOCK] = { 0 };
+	int8_t tail[CML_PANEL_CHANNELS][CML_PANEL_MAX_BLOCK];
 	const int8_t *const tails[CML_PANEL_CHANNELS] = {
 		tail[0], tail[1], tail[2], tail[3],
 		tail[4], tail[5], tail[6], tail[7],
@@ -101,58 +89,75 @@ TARGET static void multiply(const int8_t *panel, const int8_t *const rows[8],
 	for (; k + 2 * BLOCK <= whole; k += 2 * BLOCK) {
 		int8x16_t b2[4];
 
-		PAIRS(b, b2, rows, 0, k);
-		PAIRS(b, b2, rows, 1, k);
-		PAIRS(b, b2, rows, 2, k);
-		PAIRS(b, b2, rows, 3, k);
-		MULTIPLY(acc, panel, b);
-		MULTIPLY(acc, panel + CML_PANEL_PIXELS * BLOCK, b2);
+		WEIGHTS2(b, b2, rows, 0, k);
+		WEIGHTS2(b, b2, rows, 1, k);
+		WEIGHTS2(b, b2, rows, 2, k);
+		WEIGHTS2(b, b2, rows, 3, k);
+		MULTIPLY(acc, pairs, panel, b);
+		MULTIPLY(acc, pairs, panel + CML_PANEL_PIXELS * BLOCK, b2);
 		panel += 2 * CML_PANEL_PIXELS * BLOCK;
 	}
 	if (k < whole) {
-		b[0] = PAIR(rows, 0, k);
-		b[1] = PAIR(rows, 1, k);
-		b[2] = PAIR(rows, 2, k);
-		b[3] = PAIR(rows, 3, k);
-		MULTIPLY(acc, panel, b);
+		b[0] = WEIGHTS(rows, 0, k);
+		b[1] = WEIGHTS(rows, 1, k);
+		b[2] = WEIGHTS(rows, 2, k);
+		b[3] = WEIGHTS(rows, 3, k);
+		MULTIPLY(acc, pairs, panel, b);
 		panel += CML_PANEL_PIXELS * BLOCK;
 	}
 	if (whole < patch) {
 		cml_panel_tail(rows, whole, patch - whole, tail);
-		b[0] = PAIR(tails, 0, 0);
-		b[1] = PAIR(tails, 1, 0);
-		b[2] = PAIR(tails, 2, 0);
-		b[3] = PAIR(tails, 3, 0);
-		MULTIPLY(acc, panel, b);
+		b[0] = WEIGHTS(tails, 0, 0);
+		b[1] = WEIGHTS(tails, 1, 0);
+		b[2] = WEIGHTS(tails, 2, 0);
+		b[3] = WEIGHTS(tails, 3, 0);
+		MULTIPLY(acc, pairs, panel, b);
 	}
 
-	FINISH(out, acc, 0, numbers, range);
-	FINISH(out, acc, 1, numbers, range);
-	FINISH(out, acc, 2, numbers, range);
-	FINISH(out, acc, 3, numbers, range);
+	out[0] = PAIR(acc, 0, fast, factors, range);
+	if (pairs > 1)
+		out[1] = PAIR(acc, 1, fast, factors, range);
+	if (pairs > 2) {
+		out[2] = PAIR(acc, 2, fast, factors, range);
+		out[3] = PAIR(acc, 3, fast, factors, range);
+	}
+}
+
+TARGET static INLINE void multiply_all(const struct cml_conv *conv,
+				       const int8_t *panel, size_t patch,
+				       int8_t *output, size_t pixels,
+				       int pairs, bool fast)
+{
+	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
+						     conv->min, conv->max);
+	size_t channels = conv->out_c;
+
+	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
+		struct cml_panel_factors factors =
+			cml_panel_factors(conv, c, range);
+		const int8_t *rows[CML_PANEL_CHANNELS];
+		int8x16_t tile[CML_PANEL_PIXELS / 2];
+
+		cml_panel_rows(conv, patch, c, rows);
+		multiply(panel, pairs, rows, patch, conv->bias + c, fast,
+			 &factors, range, tile);
+		cml_panel_store(tile, output + c, pixels, channels,
+				channels - c);
+	}
 }
 
 TARGET static void panel_kernel(const struct cml_conv *conv,
 				const int8_t *panel, size_t patch,
 				int8_t *output, size_t pixels)
 {
-	struct cml_neon_output range = cml_neon_output(conv->output_zero_point,
-						       conv->min, conv->max);
-	size_t channels = conv->out_c;
-
-	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
-		struct cml_neon_channels numbers =
-			cml_neon_channels(conv->multiplier + c,
-					  conv->shift + c);
-		const int8_t *rows[CML_PANEL_CHANNELS];
-		int8x8_t tile[CML_PANEL_PIXELS];
-
-		cml_panel_rows(conv, patch, c, rows);
-		multiply(panel, rows, patch, conv->bias + c, &numbers, range,
-			 tile);
-		cml_panel_store(tile, output + c, pixels, channels,
-				channels - c);
-	}
+	if (!conv->fast)
+		multiply_all(conv, panel, patch, output, pixels, 4, false);
+	else if (pixels > 4)
+		multiply_all(conv, panel, patch, output, pixels, 4, true);
+	else if (pixels > 2)
+		multiply_all(conv, panel, patch, output, pixels, 2, true);
+	else
+		multiply_all(conv, panel, patch, output, pixels, 1, true);
 }
 
 void op_conv2d_s8_i8mm(const struct cml_op *op)

@@ -3,8 +3,9 @@
 
 #include "conv2d_panel.h"
 
-/* Whole vectors; products are summed in pairs, twice */
+/* Whole vectors */
 #define BLOCK	16
+#define DOT	dot
 
 /*
  * 16 products onto four sums. -128 * -128 twice does not fit in 16 bits, so
@@ -18,15 +19,14 @@ static inline int32x4_t dot(int32x4_t acc, int8x16_t a, int8x16_t b)
 }
 
 /*
- * The tile is [pixel][channel], each a vector of four partial sums, for two
- * pixels at a time. Every index into it is a constant, so that it stays in
- * registers.
+ * Accumulators are [pixel][channel] of four partial sums, for two pixels at a
+ * time. Every index into them is a constant, so that they stay in registers.
  */
 #define CHANNEL(acc, c, a0, a1, b) \
 	do { \
 		int8x16_t b_ = (b); \
-		acc[0][c] = dot(acc[0][c], a0, b_); \
-		acc[1][c] = dot(acc[1][c], a1, b_); \
+		acc[0][c] = DOT(acc[0][c], a0, b_); \
+		acc[1][c] = DOT(acc[1][c], a1, b_); \
 	} while (0)
 
 #define MULTIPLY(acc, a0, a1, rows, k) \
@@ -41,25 +41,26 @@ static inline int32x4_t dot(int32x4_t acc, int8x16_t a, int8x16_t b)
 		CHANNEL(acc, 7, a0, a1, vld1q_s8((rows)[7] + (k))); \
 	} while (0)
 
-/* Partial sums of four channels to {c0, c1, c2, c3} */
-#define SUMS(acc, p, c) \
-	vpaddq_s32(vpaddq_s32(acc[p][c], acc[p][(c) + 1]), \
-		   vpaddq_s32(acc[p][(c) + 2], acc[p][(c) + 3]))
+/* Sums of channels @j and @j + 4: {p0 cj, p0 cj+4, p1 cj, p1 cj+4} */
+#define SUMS(acc, j, bias) \
+	vaddq_s32(cml_panel_numbers(bias, j), \
+		  vpaddq_s32(vpaddq_s32(acc[0][j], acc[0][(j) + 4]), \
+			     vpaddq_s32(acc[1][j], acc[1][(j) + 4])))
 
 /*
- * Pixels @p and @p + 1 of the panel times the channels of @rows, requantised.
- * @tail has the rows' incomplete blocks.
+ * Two pixels, the first at @panel, times the channels of @rows; @tails has
+ * the rows' incomplete blocks.
  */
-static void multiply(const int8_t *panel, size_t p,
-		     const int8_t *const rows[8], const int8_t *const tails[8],
-		     size_t patch, const int32_t *bias,
-		     const struct cml_neon_channels *numbers,
-		     struct cml_neon_output range, int8x8_t *out)
+static int8x16_t multiply(const struct cml_conv *conv, const int8_t *panel,
+			  const int8_t *const rows[8],
+			  const int8_t *const tails[8], size_t patch,
+			  size_t first,
+			  const struct cml_panel_factors *factors,
+			  struct cml_neon_range range)
 {
+	const int32_t *bias = conv->bias + first;
 	size_t whole = patch - patch % BLOCK;
 	int32x4_t zero = vdupq_n_s32(0);
-	int32x4_t bias_low = vld1q_s32(bias);
-	int32x4_t bias_high = vld1q_s32(bias + 4);
 	int32x4_t acc[2][8] = {
 		{ zero, zero, zero, zero, zero, zero, zero, zero },
 		{ zero, zero, zero, zero, zero, zero, zero, zero },
@@ -67,7 +68,6 @@ static void multiply(const int8_t *panel, size_t p,
 	int8x16_t a0 = vdupq_n_s8(0);
 	int8x16_t a1 = vdupq_n_s8(0);
 
-	panel += p * BLOCK;
 	for (size_t k = 0; k < whole; k += BLOCK) {
 		a0 = vld1q_s8(panel);
 		a1 = vld1q_s8(panel + BLOCK);
@@ -80,19 +80,17 @@ static void multiply(const int8_t *panel, size_t p,
 		MULTIPLY(acc, a0, a1, tails, 0);
 	}
 
-	out[0] = cml_neon_requantize(vaddq_s32(SUMS(acc, 0, 0), bias_low),
-				     vaddq_s32(SUMS(acc, 0, 4), bias_high),
-				     numbers, range);
-	out[1] = cml_neon_requantize(vaddq_s32(SUMS(acc, 1, 0), bias_low),
-				     vaddq_s32(SUMS(acc, 1, 4), bias_high),
-				     numbers, range);
+	return cml_panel_pair(SUMS(acc, 0, bias), SUMS(acc, 1, bias),
+			      SUMS(acc, 2, bias), SUMS(acc, 3, bias),
+			      conv->fast, factors, range);
 }
 
+/* Stack: 128 bytes of tail. */
 static void panel_kernel(const struct cml_conv *conv, const int8_t *panel,
 			 size_t patch, int8_t *output, size_t pixels)
 {
-	struct cml_neon_output range = cml_neon_output(conv->output_zero_point,
-						       conv->min, conv->max);
+	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
+						     conv->min, conv->max);
 	int8_t tail[CML_PANEL_CHANNELS][CML_PANEL_MAX_BLOCK] = { 0 };
 	const int8_t *const tails[CML_PANEL_CHANNELS] = {
 		tail[0], tail[1], tail[2], tail[3],
@@ -102,18 +100,18 @@ static void panel_kernel(const struct cml_conv *conv, const int8_t *panel,
 	size_t channels = conv->out_c;
 
 	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
-		struct cml_neon_channels numbers =
-			cml_neon_channels(conv->multiplier + c,
-					  conv->shift + c);
+		struct cml_panel_factors factors =
+			cml_panel_factors(conv, c, range);
 		const int8_t *rows[CML_PANEL_CHANNELS];
-		int8x8_t tile[CML_PANEL_PIXELS];
+		int8x16_t tile[CML_PANEL_PIXELS / 2];
 
 		cml_panel_rows(conv, patch, c, rows);
 		if (rest)
 			cml_panel_tail(rows, patch - rest, rest, tail);
 		for (size_t p = 0; p < pixels; p += 2)
-			multiply(panel, p, rows, tails, patch, conv->bias + c,
-				 &numbers, range, &tile[p]);
+			tile[p / 2] = multiply(conv, panel + p * BLOCK, rows,
+					       tails, patch, c, &factors,
+					       range);
 		cml_panel_store(tile, output + c, pixels, channels,
 				channels - c);
 	}

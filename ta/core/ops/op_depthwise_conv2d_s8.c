@@ -171,6 +171,7 @@ static enum cml_status bind(struct cml_node *node, struct cml_op *op)
 			conv->bias[c] = cml_quant_add(conv->bias[c],
 						      -*weights++ *
 						      conv->input_zero_point);
+	cml_conv_set_fast(conv, patch);
 
 	return CML_OK;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * For each output pixel a list of where its taps are in the input is made;
- * taps outside of it point to a row of zero points. Then eight channels at a
- * time, all taps, without a branch.
+ * taps outside of it point to a row of zero points. Then eight
+ * channels at a time, all taps, without a branch.
  */
 #if defined(__aarch64__)
 
@@ -10,6 +10,8 @@
 
 #include "neon.h"
 #include "ops.h"
+
+#define GROUP	CML_CHANNEL_GROUP
 
 static size_t tap_count(const struct cml_conv *conv)
 {
@@ -46,20 +48,24 @@ static void find_taps(const struct cml_op *op, int32_t oy, int32_t ox,
 	}
 }
 
+struct accumulators {
+	int32x4_t v0, v1;	/* eight channels */
+};
+
 /*
  * Channels @c to @c + 7 of one pixel. Two products are added in 16 bits
  * first: at most 2 * 128 * 127, as no weight is -128.
  */
-static int8x8_t eight_channels(const struct cml_conv *conv, int32_t c,
-			       const int8_t *const *taps,
-			       struct cml_neon_output range)
+static inline struct accumulators accumulate(const struct cml_conv *conv,
+					     int32_t c,
+					     const int8_t *const *taps,
+					     size_t count)
 {
-	struct cml_neon_channels numbers =
-		cml_neon_channels(conv->multiplier + c, conv->shift + c);
 	const int8_t *weights = conv->weights + c;	/* (taps, out_c) */
-	int32x4_t low = vld1q_s32(conv->bias + c);
-	int32x4_t high = vld1q_s32(conv->bias + c + 4);
-	size_t count = tap_count(conv);
+	struct accumulators acc = {
+		.v0 = vld1q_s32(conv->bias + c),
+		.v1 = vld1q_s32(conv->bias + c + 4),
+	};
 	size_t stride = conv->out_c;
 	size_t i = 0;
 
@@ -69,41 +75,83 @@ static int8x8_t eight_channels(const struct cml_conv *conv, int32_t c,
 
 		sum = vmlal_s8(sum, vld1_s8(taps[i + 1] + c),
 			       vld1_s8(weights + stride));
-		low = vaddw_s16(low, vget_low_s16(sum));
-		high = vaddw_high_s16(high, sum);
+		acc.v0 = vaddw_s16(acc.v0, vget_low_s16(sum));
+		acc.v1 = vaddw_high_s16(acc.v1, sum);
 		weights += 2 * stride;
 	}
 	if (i < count) {
 		int16x8_t sum = vmull_s8(vld1_s8(taps[i] + c),
 					 vld1_s8(weights));
 
-		low = vaddw_s16(low, vget_low_s16(sum));
-		high = vaddw_high_s16(high, sum);
+		acc.v0 = vaddw_s16(acc.v0, vget_low_s16(sum));
+		acc.v1 = vaddw_high_s16(acc.v1, sum);
 	}
 
-	return cml_neon_requantize(low, high, &numbers, range);
+	return acc;
+}
+
+static inline int32x4_t four_outputs(const struct cml_conv *conv, int32_t c,
+				     int32x4_t acc,
+				     struct cml_neon_range range)
+{
+	struct cml_neon_factor factor =
+		cml_neon_factor(vld1q_s32(conv->multiplier + c),
+				vld1q_s32(conv->shift + c), range);
+
+	return cml_neon_output(acc, conv->fast, factor, range);
+}
+
+/* Channels @c to @c + 7, then @second to @second + 7 */
+static inline int8x16_t outputs(const struct cml_conv *conv, int32_t c,
+				int32_t second, const int8_t *const *taps,
+				size_t count, struct cml_neon_range range)
+{
+	struct accumulators a = accumulate(conv, c, taps, count);
+	struct accumulators b = accumulate(conv, second, taps, count);
+
+	return cml_neon_concatenate(
+		four_outputs(conv, c, a.v0, range),
+		four_outputs(conv, c + 4, a.v1, range),
+		four_outputs(conv, second, b.v0, range),
+		four_outputs(conv, second + 4, b.v1, range));
+}
+
+/* All channels of one pixel; the last sixteen may overlap those before. */
+static void pixel(const struct cml_conv *conv, const int8_t *const *taps,
+		  size_t count, struct cml_neon_range range, int8_t *output)
+{
+	int32_t last = conv->out_c - 2 * GROUP;
+	int8x16_t bytes = vdupq_n_s8(0);
+
+	for (int32_t c = 0; c < last; c += 2 * GROUP)
+		vst1q_s8(output + c, outputs(conv, c, c + GROUP, taps, count,
+					     range));
+	if (last >= 0) {
+		vst1q_s8(output + last, outputs(conv, last, last + GROUP, taps,
+						count, range));
+		return;
+	}
+	/* 8 to 15 channels: the first and the last eight */
+	bytes = outputs(conv, 0, last + GROUP, taps, count, range);
+	vst1_s8(output, vget_low_s8(bytes));
+	vst1_s8(output + last + GROUP, vget_high_s8(bytes));
 }
 
 void op_depthwise_conv2d_s8_neon(const struct cml_op *op)
 {
 	const struct cml_conv *conv = &op->conv;
-	struct cml_neon_output range = cml_neon_output(conv->output_zero_point,
-						       conv->min, conv->max);
+	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
+						     conv->min, conv->max);
 	const int8_t **taps = op->scratch;
-	int8_t *zero_points = (int8_t *)(taps + tap_count(conv));
-	int32_t last = conv->out_c - CML_CHANNEL_GROUP;
+	size_t count = tap_count(conv);
+	int8_t *zero_points = (int8_t *)(taps + count);
 	int8_t *output = op->output;	/* (out_h, out_w, out_c) */
 
 	memset(zero_points, conv->input_zero_point, conv->in_c);
 	for (int32_t oy = 0; oy < conv->out_h; oy++) {
 		for (int32_t ox = 0; ox < conv->out_w; ox++) {
 			find_taps(op, oy, ox, zero_points, taps);
-			for (int32_t c = 0; c < last; c += CML_CHANNEL_GROUP)
-				vst1_s8(output + c,
-					eight_channels(conv, c, taps, range));
-			/* May overlap the group before it. */
-			vst1_s8(output + last,
-				eight_channels(conv, last, taps, range));
+			pixel(conv, taps, count, range, output);
 			output += conv->out_c;
 		}
 	}

@@ -48,6 +48,11 @@ struct cml_conv {
 	 */
 	int32_t *bias;
 	int32_t *multiplier, *shift;	/* struct cml_factor, by channel */
+	/*
+	 * No accumulator and no channel's shift is so large that it needs care
+	 * (cml_conv_set_fast). True of any model that was trained.
+	 */
+	bool fast;
 };
 
 struct cml_add {
@@ -156,6 +161,8 @@ enum cml_status cml_conv_check(struct cml_node *node, struct cml_op *op,
  * the caller adds it.
  */
 enum cml_status cml_conv_bind(struct cml_node *node, struct cml_op *op);
+/* When the bias is whole. @patch: weights of a channel */
+void cml_conv_set_fast(struct cml_conv *conv, int32_t patch);
 
 /* Kernels. Each has its own file; those for NEON exist on arm64 only. */
 void op_conv2d_s8(const struct cml_op *op);
@@ -173,11 +180,13 @@ void op_add_s8_neon(const struct cml_op *op);
 void op_depthwise_conv2d_s8_neon(const struct cml_op *op);
 size_t op_depthwise_conv2d_s8_neon_scratch_size(const struct cml_conv *conv);
 
-/* The scratch is of one size for the three. */
+/* The scratch and the order of per-channel numbers are the same for the three. */
 void op_conv2d_s8_neon(const struct cml_op *op);
 void op_conv2d_s8_dotprod(const struct cml_op *op);
 void op_conv2d_s8_i8mm(const struct cml_op *op);
 size_t op_conv2d_s8_neon_scratch_size(const struct cml_conv *conv);
+/* Per-channel numbers into the order in which the three read them. */
+void op_conv2d_s8_neon_order(struct cml_conv *conv);
 #endif
 
 #endif /* CML_OPS_H */
