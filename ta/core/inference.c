@@ -22,7 +22,7 @@ struct cml_inference {
 	cml_clock clock;
 	void *clock_ctx;
 	struct cml_region region;
-	struct cml_jpeg *jpeg;		/* NULL once the network has run */
+	struct cml_jpeg *jpeg;		/* NULL once the network ran */
 	struct cml_resize *resize;	/* NULL until the header was read */
 	uint32_t width, height;		/* as displayed */
 	uint64_t jpeg_us;

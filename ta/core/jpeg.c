@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * libjpeg-turbo pulls its input: it asks for bytes, and may answer "not
- * now" when there are none, in which case it wants to see again what it did
- * not consume. Here input is pushed. Between the two is a window of the file,
- * large enough for whatever libjpeg reads in one go: a marker segment (65535
- * bytes) or an MCU (under 8 KiB).
+ * libjpeg-turbo pulls its input, and takes "not now" for an answer; what it
+ * did not consume until then it wants to see again. Here input is pushed.
+ * Between the two is a window of the file, large enough for whatever libjpeg
+ * reads in one go: a marker segment (65535 bytes) or an MCU (under 8 KiB).
  */
 #include <setjmp.h>
 #include <stddef.h>
@@ -14,18 +13,18 @@
 #define JPEG_INTERNALS		/* for struct jpeg_color_deconverter */
 #include "jpeglib.h"
 
-#include "checked.h"
 #include "exif.h"
 #include "jpeg.h"
 #include "jpeg_memory.h"
+#include "jpeg_status.h"
 
 #define JPEG_WINDOW_SIZE	65536
 
 enum jpeg_state {
 	JPEG_IN_HEADER,		/* up to the first scan */
-	JPEG_IN_SCANS,		/* a file with several scans is read whole */
+	JPEG_IN_SCANS,		/* of a file that has several */
 	JPEG_IN_ROWS,
-	JPEG_IN_TAIL,		/* all rows are out; up to the next marker */
+	JPEG_IN_TAIL,		/* rows are out; up to the next marker */
 	JPEG_DONE,
 };
 
@@ -70,44 +69,12 @@ static void jpeg_fail(struct cml_jpeg *jpeg, enum cml_status status)
 static void on_error(j_common_ptr cinfo)
 {
 	struct cml_jpeg *jpeg = jpeg_of(cinfo);
-	enum cml_status status = CML_JPEG_CORRUPT;
+	enum cml_status status = cml_jpeg_status(cinfo->err->msg_code);
 
-	switch (cinfo->err->msg_code) {
-	case JERR_ARITH_NOTIMPL:
-	case JERR_BAD_PRECISION:
-	case JERR_CCIR601_NOTIMPL:
-	case JERR_CONVERSION_NOTIMPL:
-	case JERR_FRACT_SAMPLE_NOTIMPL:
-	case JERR_NOT_COMPILED:
-	case JERR_SOF_UNSUPPORTED:
-		status = CML_JPEG_UNSUPPORTED;
-		break;
-	case JERR_IMAGE_TOO_BIG:
-	case JERR_WIDTH_OVERFLOW:
-		status = CML_JPEG_TOO_LARGE;
-		break;
-	case JERR_NO_BACKING_STORE:
+	/* Coefficients are what is large in a file with several scans. */
+	if (status == CML_NO_MEMORY && jpeg->state == JPEG_IN_SCANS &&
+	    jpeg_has_multiple_scans(&jpeg->cinfo))
 		status = CML_JPEG_PROGRESSIVE_TOO_LARGE;
-		break;
-	case JERR_OUT_OF_MEMORY:
-		status = jpeg->state == JPEG_IN_SCANS &&
-			 jpeg_has_multiple_scans(&jpeg->cinfo) ?
-			 CML_JPEG_PROGRESSIVE_TOO_LARGE : CML_NO_MEMORY;
-		break;
-	case JERR_BAD_ALIGN_TYPE:
-	case JERR_BAD_ALLOC_CHUNK:
-	case JERR_BAD_BUFFER_MODE:
-	case JERR_BAD_LIB_VERSION:
-	case JERR_BAD_POOL_ID:
-	case JERR_BAD_STATE:
-	case JERR_BAD_STRUCT_SIZE:
-	case JERR_BAD_VIRTUAL_ACCESS:
-	case JERR_VIRTUAL_BUG:
-		status = CML_INTERNAL;
-		break;
-	default:
-		break;
-	}
 
 	jpeg_fail(jpeg, status);
 }

@@ -11,7 +11,7 @@
 #include "memory.h"
 
 struct cml_region {
-	struct cml_allocator allocator;	/* what users of the region take */
+	struct cml_allocator allocator;	/* what users take */
 	unsigned char *base;
 	size_t size, used;
 };

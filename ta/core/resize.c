@@ -8,8 +8,6 @@
  * Ranges: a weight is at most 1024, a reduced sample at most 255 * 1024, a
  * sum of weighted ones at most 255 * 1024 * 1024: all fit 32 bits.
  */
-#include "bytes.h"
-#include "checked.h"
 #include "jpeg.h"
 #include "resize.h"
 
@@ -26,10 +24,10 @@ struct cml_resize {
 	uint32_t width, height, out_size;
 	bool transpose;
 	int8_t *out;			/* (out_size, out_size, 3) */
-	struct resize_tap *columns;	/* (out_size), in order of the output */
-	struct resize_tap *lines;	/* (out_size), in order of the output */
+	/* (out_size) each, in order of the output */
+	struct resize_tap *columns, *lines;
 	uint32_t *above, *row;		/* (out_size, 3) */
-	bool lines_backward;		/* photo upside down: last line first */
+	bool lines_backward;		/* upside down: last line first */
 	uint32_t lines_done;
 	size_t taps_size, row_size;
 };

@@ -31,6 +31,7 @@ enum cml_status cml_resize_new(const struct cml_allocator *allocator,
 /* Rows in order, @y from 0 to height - 1. Those not wanted may be left out. */
 bool cml_resize_wants(const struct cml_resize *resize, uint32_t y);
 void cml_resize_row(struct cml_resize *resize, uint32_t y, const uint8_t *rgb);
-void cml_resize_free(struct cml_resize *resize);	/* wipes; NULL allowed */
+/* Wipes; NULL allowed. */
+void cml_resize_free(struct cml_resize *resize);
 
 #endif /* CML_RESIZE_H */

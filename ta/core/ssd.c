@@ -62,7 +62,7 @@ struct cml_ssd {
 	uint32_t anchor_count;
 	struct ssd_level levels[CML_SSD_LEVELS];
 	struct ssd_box *boxes;		/* (anchor_count) */
-	uint8_t *box_states;		/* (anchor_count) enum ssd_box_state */
+	uint8_t *box_states;		/* (anchor_count) ssd_box_state */
 	struct ssd_box kept[CML_SSD_MAX_DETECTIONS];
 };
 

@@ -18,7 +18,8 @@
 struct cml_detection {
 	uint32_t label;		/* index into cml_ssd_label() */
 	float score;		/* 0 to 1 */
-	float box[4];		/* x1, y1, x2, y2: pixels of the photo as displayed */
+	/* x1, y1, x2, y2: pixels of the photo as displayed */
+	float box[4];
 };
 
 struct cml_ssd;

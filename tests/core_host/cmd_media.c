@@ -12,8 +12,8 @@
  *	->	out size * out size * 3 int8
  * input	u32 out size, u32 piece size, file
  *	->	out size * out size * 3 int8: decoded and resized at once
- * ssd		i64 allocation to fail, u32 threshold in 1/1000, u32 width,
- *		u32 height, 13 tensors (input first): f32 scale,
+ * ssd		i64 allocation to fail, u32 threshold in 1/1000,
+ *		u32 width, u32 height, 13 tensors (input first): f32 scale,
  *		u32 zero point, 4 u32 dims, data
  *	->	detections: u32 label, f32 score, 4 f32 box
  * labels	nothing

@@ -348,8 +348,3 @@ def test_24_megapixels(native: Driver, tmp_path: Path) -> None:
     tensor = network_input(native, file)
     expected = preprocess.input_tensor(tmp_path / "big.jpg", 204)[0]
     np.testing.assert_array_equal(tensor, expected)
-
-    big_photo.write(tmp_path / "big.jpg", progressive=True)
-    file = (tmp_path / "big.jpg").read_bytes()
-    result = decode(native, file, limit_bytes=1_100_000)
-    assert result == Status.JPEG_PROGRESSIVE_TOO_LARGE
