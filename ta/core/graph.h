@@ -36,9 +36,9 @@ struct cml_tensor_view {
 	int32_t zero_point;	/* -128 to 127 */
 };
 
-/* Why a model was refused, for people. op_index is -1 when it is no operator's. */
+/* Why a model was refused, for people. */
 struct cml_graph_problem {
-	int32_t op_index;
+	int32_t op_index;	/* -1: no operator's fault */
 	int32_t builtin_code;	/* tflite::BuiltinOperator, -1: none */
 	const char *reason;	/* static text, never NULL after a failure */
 };

@@ -16,7 +16,7 @@ bool cml_quant_factor(double real, struct cml_factor *factor)
 	int32_t shift = 0;
 
 	memcpy(&bits, &real, sizeof(bits));
-	/* frexp(): real = fraction / 2^53 * 2^shift, fraction in [2^52, 2^53) */
+	/* As frexp(): fraction / 2^53 * 2^shift, fraction from 2^52 on */
 	shift = (int32_t)(bits >> FRACTION_BITS & EXPONENT_BITS) -
 		(EXPONENT_BIAS - 1);
 	fraction = bits & (((uint64_t)1 << FRACTION_BITS) - 1);

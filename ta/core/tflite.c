@@ -45,7 +45,8 @@ enum cml_status cml_tflite_open(struct cml_bytes file,
 
 	root = cml_fb_root(fb, "TFL3");
 	version = cml_fb_u32(fb, root, MODEL_VERSION, 0);
-	model->operator_codes = cml_fb_vector(fb, root, MODEL_OPERATOR_CODES, 4);
+	model->operator_codes = cml_fb_vector(fb, root, MODEL_OPERATOR_CODES,
+					      4);
 	model->buffers = cml_fb_vector(fb, root, MODEL_BUFFERS, 4);
 	subgraphs = cml_fb_vector(fb, root, MODEL_SUBGRAPHS, 4);
 	if (fb->problem)
@@ -162,7 +163,8 @@ enum cml_status cml_tflite_tensor(struct cml_tflite *model, uint32_t index,
 		return malformed(model);
 	if (special)
 		return refuse(model, CML_MODEL_UNSUPPORTED_TYPE,
-			      "tensor is variable, sparse, variant or external");
+			      "tensor is variable, sparse, variant or "
+			      "external");
 	if (details)
 		return refuse(model, CML_MODEL_QUANTIZATION,
 			      "quantisation is not affine");

@@ -25,7 +25,7 @@ def core_make() -> Callable[[str], Path]:
     cbor = sources.unpacked("tinycbor", progress)
 
     def make(target: str) -> Path:
-        argv = ["make", "--silent", "-j2", "-C", Path(__file__).parent, target]
+        argv = ["make", "--silent", "-j2", "-C", os.fspath(Path(__file__).parent), target]
         argv += [f"BUILD={build}", f"LIBJPEG={libjpeg}", f"CBOR={cbor}"]
         process.run(argv, timeout_s=BUILD_TIMEOUT_S)
         return build

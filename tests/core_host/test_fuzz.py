@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from test_engine_hostile import BENT_BYTES, LIES, base
+from bad_models import BENT_BYTES, LIES, base
 
 from sandbox import paths
 
@@ -74,14 +74,14 @@ def test_fuzz(fuzzers: Path, tmp_path: Path, name: str) -> None:
     kept = paths.project_dir() / "out" / "fuzz"
     kept.mkdir(parents=True, exist_ok=True)
     argv = [
-        fuzzers / f"fuzz_{name}",
+        os.fspath(fuzzers / f"fuzz_{name}"),
         f"-max_total_time={FUZZ_S:.0f}",
         f"-max_len={MAX_LEN_BYTES}",
         f"-rss_limit_mb={RSS_LIMIT_MIB}",
         f"-timeout={ONE_INPUT_TIMEOUT_S}",
         f"-artifact_prefix={kept}/{name}-",
         "-print_final_stats=1",
-        corpus,
+        os.fspath(corpus),
     ]
     done = subprocess.run(argv, capture_output=True, timeout=FUZZ_S + MARGIN_S, check=False)
     report = done.stderr.decode(errors="replace")

@@ -41,7 +41,7 @@ class Model:
     def tensor(
         self,
         shape: Sequence[int],
-        scales: Sequence[float] = (),
+        scales: Sequence[float] | npt.NDArray[np.float32] = (),
         zero_points: Sequence[int] = (),
         *,
         data: npt.NDArray[Any] | None = None,
@@ -133,9 +133,7 @@ def window(size: int, kernel: int, stride: int, dilation: int, padding: int) -> 
     return (size - (kernel - 1) * dilation - 1) // stride + 1
 
 
-def add_conv(
-    model: Model, source: int, conv: Conv, rng: np.random.Generator
-) -> int | None:
+def add_conv(model: Model, source: int, conv: Conv, rng: np.random.Generator) -> int | None:
     """Appends it; gives the output tensor, or None if the kernel does not fit."""
     tensor = model.graph.tensors[source]
     _, height, width, channels = tensor.shape

@@ -18,7 +18,7 @@
 struct cml_neon_factor {
 	int32x4_t multiplier;
 	int32x4_t shift;	/* fast: -22 to -1, else -31 to 30 */
-	int32x4_t addend;	/* fast only: half of a step, and the zero point */
+	int32x4_t addend;	/* fast only: half a step, and the zero point */
 };
 
 /* What all channels have in common. */

@@ -42,7 +42,8 @@
  * Two pixels, the first at @panel, times the channels of @rows; @tails has
  * the rows' incomplete blocks.
  */
-TARGET static int8x16_t multiply(const struct cml_conv *conv, const int8_t *panel,
+TARGET static int8x16_t multiply(const struct cml_conv *conv,
+				 const int8_t *panel,
 				 const int8_t *const rows[8],
 				 const int8_t *const tails[8], size_t patch,
 				 size_t first,

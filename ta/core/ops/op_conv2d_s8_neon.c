@@ -51,7 +51,8 @@ static inline int32x4_t dot(int32x4_t acc, int8x16_t a, int8x16_t b)
  * Two pixels, the first at @panel, times the channels of @rows; @tails has
  * the rows' incomplete blocks.
  */
-static int8x16_t multiply(const struct cml_conv *conv, const int8_t *panel,
+static int8x16_t multiply(const struct cml_conv *conv,
+			  const int8_t *panel,
 			  const int8_t *const rows[8],
 			  const int8_t *const tails[8], size_t patch,
 			  size_t first,

@@ -180,7 +180,7 @@ void op_add_s8_neon(const struct cml_op *op);
 void op_depthwise_conv2d_s8_neon(const struct cml_op *op);
 size_t op_depthwise_conv2d_s8_neon_scratch_size(const struct cml_conv *conv);
 
-/* The scratch and the order of per-channel numbers are the same for the three. */
+/* The three have scratch and order of per-channel numbers in common. */
 void op_conv2d_s8_neon(const struct cml_op *op);
 void op_conv2d_s8_dotprod(const struct cml_op *op);
 void op_conv2d_s8_i8mm(const struct cml_op *op);
