@@ -58,7 +58,8 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = make_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = make_parser([] if words[:1] in (["-h"], ["--help"]) else words).parse_args(words)
     if args.debug:
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
     for number in (signal.SIGTERM, signal.SIGHUP):

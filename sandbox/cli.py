@@ -3,6 +3,7 @@
 
 import argparse
 import importlib
+from collections.abc import Collection
 from importlib import metadata
 
 from sandbox.config import DEFAULT_MACHINE, ENVIRONMENT
@@ -45,7 +46,13 @@ environment:
 {chr(10).join(f"  {name:<24}{text}" for name, text in ENVIRONMENT.items())}"""
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
+    """A parser for a command line of these words; for any command line, if none are given.
+
+    Some verbs stand on libraries that take a quarter of a second to import: only those that are
+    named are loaded, unless none is, as for --help.
+    """
+    verbs = [verb for verb in VERBS if verb in words]
     parser = argparse.ArgumentParser(
         prog="sandbox",
         description=_DESCRIPTION,
@@ -55,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"sandbox {_version()}")
     _add_common(parser, machine=None, debug=False)
     subparsers = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
-    for verb in VERBS:
+    for verb in verbs or VERBS:
         importlib.import_module(f"sandbox.commands.{verb}").add_parser(subparsers)
     for subparser in subparsers.choices.values():
         # Also behind the verb, where fingers put them; only if given there do they count.

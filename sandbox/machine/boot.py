@@ -80,7 +80,7 @@ class Boot:
         except ConsoleAlarm as alarm:
             alarm.hints = self._hints()[:2]
             raise
-        except (BootError, guest.GuestUnreachable, guest.GuestTimeout) as error:
+        except GuestError as error:
             # Often the consoles know better why.
             self._settle()
             raise BootError(

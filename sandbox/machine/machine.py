@@ -111,24 +111,29 @@ class Machine:
             return record is not None
 
     def status(self) -> Status:
-        if not self.folder.path.is_dir():
-            return Status(State.DOWN)
-        status = self._judged()
-        if status is None:
-            try:
-                with self.folder.locked(Deadline(0.0)):
-                    status = self._settled()
-            except UserError:
-                # Whoever holds the lock is about to change what we would say.
-                return Status(State.STARTING, self.folder.read())
+        status = self._current()
         if status.state is State.UP and status.record is not None:
             answers = ssh.banner(status.record.ssh_port, timeout_s=3.0)
             return replace(status, answers=answers)
         return status
 
+    def _current(self) -> Status:
+        """The state, after what is stale was cleaned up; asks nobody but the host."""
+        if not self.folder.path.is_dir():
+            return Status(State.DOWN)
+        status = self._judged()
+        if status is not None:
+            return status
+        try:
+            with self.folder.locked(Deadline(0.0)):
+                return self._settled()
+        except UserError:
+            # Whoever holds the lock is about to change what we would say.
+            return Status(State.STARTING, self.folder.read())
+
     def guest(self, timeout_s: float = _LOGIN_S) -> AbstractContextManager[ssh.Guest]:
         """A connection to the guest: `with machine.guest() as guest:`."""
-        status = self.status()
+        status = self._current()
         if status.state is not State.UP or status.record is None:
             raise MachineDown(
                 f"machine {self.name!r} is {status.state}"

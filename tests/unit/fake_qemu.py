@@ -120,6 +120,7 @@ def serve_ssh(listener: socket.socket, files: dict[str, bytes], secure: Console)
     import paramiko
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from paramiko.common import MSG_CHANNEL_REQUEST
 
     stored = files["etc/dropbear/dropbear_ed25519_host_key"]
     assert stored[:15] == b"\0\0\0\x0bssh-ed25519" and len(stored) == 15 + 4 + 64
@@ -147,12 +148,26 @@ def serve_ssh(listener: socket.socket, files: dict[str, bytes], secure: Console)
             return paramiko.OPEN_SUCCEEDED
 
         def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-            threading.Thread(target=execute, args=(channel, command, secure), daemon=True).start()
+            asked.append((channel, command))
             return True
+
+    asked: list[tuple[paramiko.Channel, bytes]] = []
+
+    def on_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
+        channel._handle_request(message)
+        # Only now is the request acknowledged: a command must not be over before.
+        while asked:
+            threading.Thread(target=execute, args=(*asked.pop(), secure), daemon=True).start()
+
+    class Transport(paramiko.Transport):
+        _channel_handler_table = {
+            **paramiko.Transport._channel_handler_table,
+            MSG_CHANNEL_REQUEST: on_request,
+        }
 
     while True:
         client, _ = listener.accept()
-        transport = paramiko.Transport(client)
+        transport = Transport(client)
         transport.add_server_key(key)
         try:
             transport.start_server(server=Server())
@@ -161,8 +176,6 @@ def serve_ssh(listener: socket.socket, files: dict[str, bytes], secure: Console)
 
 
 def execute(channel: Any, command: bytes, secure: Console) -> None:
-    # Our caller acknowledges the request only after it started this thread.
-    time.sleep(0.02)
     if command == b"cml-ca info":
         status = 0
         if MODE == "tee-panic":

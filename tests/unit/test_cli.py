@@ -89,6 +89,20 @@ def test_each_verb_has_help(verb: str, run: Run) -> None:
     assert "--machine" in out and "--debug" in out
 
 
+def test_a_verb_as_a_value_does_not_hide_the_verb(run: Run) -> None:
+    status, out, _ = run("--machine", "up", "status", "--json")
+    assert status == 0 and json.loads(out)["machine"] == "up"
+
+
+def test_quick_verbs_load_no_slow_library() -> None:
+    script = (
+        "import sys; from sandbox.__main__ import main; main(['status']);"
+        " assert not {'tink', 'cwt', 'PIL', 'paramiko'} & set(sys.modules), 'slow'"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+
+
 def test_version(run: Run) -> None:
     status, out, _ = run("--version")
     assert status == 0 and out.startswith("sandbox ")
