@@ -112,7 +112,8 @@ class PlainProgress:
             thread.join()
             self._local.depth = depth
             size = f" {running.size}," if running.size else ""
-            self.note(f"{running.title}: {ending},{size} {running.elapsed_s:.1f} s")
+            if running.elapsed_s >= QUIET_S or ending == "failed":
+                self.note(f"{running.title}: {ending},{size} {running.elapsed_s:.1f} s")
 
     def note(self, text: str) -> None:
         with self._lock:

@@ -106,7 +106,7 @@ def fetch(
                 _check(entries, listed)
                 said = _download(missing, archive, progress)
                 if gone := _missing(entries):
-                    raise _unavailable(gone, archive, listed, said)
+                    raise _unavailable(gone, inputs.path, archive, listed, said)
     return {e.name: tuple(cached_path(f) for f in e.files) for e in entries}
 
 
@@ -166,6 +166,7 @@ def _size(path: Path) -> int:
 
 def _unavailable(
     gone: list[tuple[Input, InputFile]],
+    inputs_path: Path,
     archive: Archive,
     listed: Mapping[str, Listed | None],
     said: str,
@@ -176,17 +177,23 @@ def _unavailable(
     newest = archive.newest(list(entries.values()))
     for entry in entries.values():
         files = ", ".join(f.name for e, f in gone if e is entry)
+        found = newest[entry.name]
         if listed[entry.name] is not None:
             state = "still listed, so the mirror has a hole"
         else:
-            found = newest[entry.name]
             now = f"{entry.suite} now has {found.version}" if found else "no version is left"
             state = f"superseded: {now}"
         lines.append(f"{entry.name} {entry.version} ({state}): cannot fetch {files}")
-        hints.append(
-            f"`sandbox inputs update {entry.name}` locks what {entry.suite} has now;"
-            " run the tests after it."
-        )
+        if found is None or found.version == entry.version:
+            hints.append(
+                f"Another suite may have a whole one: set `suite` of {entry.name} in"
+                f" {inputs_path.name}, then `sandbox inputs update {entry.name}` and the tests."
+            )
+        else:
+            hints.append(
+                f"`sandbox inputs update {entry.name}` locks what {entry.suite} has now;"
+                " run the tests after it."
+            )
     tried = "\n".join(f"{m.uri}/{f.path}" for _, f in gone for m in archive.mirrors)
     return InputUnavailable(
         "\n".join(lines) + f"\nTried:\n{tried}" + (f"\napt said:\n{said}" if said else ""),

@@ -5,15 +5,16 @@ A result is built in a hidden folder and renamed when whole, so what is there is
 processes that want the same one build it once. manifest.json in it says what went in.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import inspect
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from sandbox.log import Progress, Step
 MANIFEST = "manifest.json"
 # The whole of the longest build, with room for a slow machine.
 LOCK_TIMEOUT_S = 1800.0
+# Of each name, the results used last are kept: edits to the TA would fill the disk otherwise.
+KEPT_RESULTS = 6
 
 
 class BuildError(InfraError):
@@ -67,13 +70,13 @@ def result(
     key = hashlib.sha256(f"{name}\n{text}".encode()).hexdigest()[:16]
     base = paths.build_cache_dir()
     final = base / f"{name}-{key}"
-    if (final / MANIFEST).is_file():
+    if _is_there(final):
         return final
     (base / "logs").mkdir(parents=True, exist_ok=True)
     log = base / "logs" / f"{final.name}.log"
     with progress.step(title or f"build {name}") as step:
         with locked(base / f".{final.name}.lock", step):
-            if (final / MANIFEST).is_file():
+            if _is_there(final):
                 return final
             # The same name each time: paths that a compiler records do not vary.
             temporary = base / f".{final.name}.new"
@@ -85,6 +88,7 @@ def result(
                 manifest = {"name": name, "key": key, "parts": dict(parts)}
                 (temporary / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
                 temporary.rename(final)
+                _prune(name)
             except SandboxError:
                 raise
             except OSError as error:
@@ -94,12 +98,33 @@ def result(
     return final
 
 
+def _is_there(final: Path) -> bool:
+    if not (final / MANIFEST).is_file():
+        return False
+    # The folder's time says when it was last used.
+    with contextlib.suppress(OSError):
+        os.utime(final)
+    return True
+
+
+def _prune(name: str) -> None:
+    pattern = re.compile(re.escape(name) + r"-[0-9a-f]{16}")
+    found = [f for f in paths.build_cache_dir().iterdir() if pattern.fullmatch(f.name)]
+    found.sort(key=lambda folder: folder.stat().st_mtime_ns, reverse=True)
+    for folder in found[KEPT_RESULTS:]:
+        # Renamed first, so that nobody finds half of it.
+        away = folder.with_name(f".{folder.name}.old")
+        with contextlib.suppress(OSError):
+            folder.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
+
+
 def manifest(folder: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
     return loaded
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(path: Path, step: Step) -> Iterator[None]:
     """Keep other processes out; while one keeps us out, the step says so."""
     deadline = time.monotonic() + LOCK_TIMEOUT_S

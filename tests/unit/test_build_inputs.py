@@ -133,7 +133,8 @@ def test_hole_in_the_mirror_is_named(repo: FakeArchive, locked: Lock) -> None:
     assert f"{repo.uri}/{file.path}" in message
     assert "404" in message
     assert "other" not in message.split("apt said")[0]
-    assert "sandbox inputs update hello" in hint
+    # The suite has no other version: only another suite can help.
+    assert "set `suite` of hello in inputs.toml" in hint
     assert caught.value.exit_code == 3
     # What could be had was kept.
     assert sources.fetch(["other"], PROGRESS)
@@ -160,6 +161,7 @@ def test_superseded_version_that_is_gone_names_the_new_one(repo: FakeArchive, lo
     with pytest.raises(InputUnavailable) as caught:
         sources.fetch(["hello"], PROGRESS)
     assert "superseded: testing now has 1.1-1" in caught.value.message
+    assert "`sandbox inputs update hello` locks what testing has now" in (caught.value.hint or "")
 
     changed = sources.update_lock(["hello"], PROGRESS)
     assert [(entry.name, entry.version) for entry in changed] == [("hello", "1.1-1")]

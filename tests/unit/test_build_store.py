@@ -2,6 +2,7 @@
 """Build results: built once, found again, whole or not there; and the programs that make them."""
 
 import json
+import os
 import sys
 import threading
 import time
@@ -106,6 +107,19 @@ def test_two_at_once_build_once() -> None:
         thread.join(30)
     assert len(calls) == 1
     assert len(set(results)) == 1 and len(results) == 3
+
+
+def test_old_results_make_room_and_used_ones_stay() -> None:
+    folders = []
+    for version in range(store.KEPT_RESULTS):
+        folders.append(store.result("thing", {"version": version}, _write, PROGRESS))
+        os.utime(folders[-1], (version + 1, version + 1))
+    other = store.result("thing-else", {}, _write, PROGRESS)
+    assert store.result("thing", {"version": 0}, _write, PROGRESS) == folders[0]
+    newest = store.result("thing", {"version": "new"}, _write, PROGRESS)
+    assert [folder.is_dir() for folder in folders] == [True, False] + [True] * (len(folders) - 2)
+    assert newest.is_dir() and other.is_dir()
+    assert not list(paths.build_cache_dir().glob(".*.old"))
 
 
 def test_build_that_takes_too_long_is_ended(tmp_path: Path) -> None:
