@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A photo's plaintext: JPEG with its EXIF, and the resize behind it. The
- * first byte says where the file is cut into the two pieces that are pushed.
+ * last byte says where the file is cut into the two pieces that are pushed;
+ * it is part of the file, so that photos are seeds as they are.
  */
 #include <stdlib.h>
 
@@ -65,13 +66,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	cut = (size - 1) * data[0] / UINT8_MAX;
+	cut = size * data[size - 1] / UINT8_MAX;
 	if (cml_jpeg_new(driver_allocator(), FUZZ_MEMORY_LIMIT, &sink, &jpeg))
 		abort();
-	status = cml_jpeg_push(jpeg, cml_bytes(data + 1, cut));
+	status = cml_jpeg_push(jpeg, cml_bytes(data, cut));
 	if (!status)
-		status = cml_jpeg_push(jpeg, cml_bytes(data + 1 + cut,
-						       size - 1 - cut));
+		status = cml_jpeg_push(jpeg, cml_bytes(data + cut,
+						       size - cut));
 	if (!status)
 		status = cml_jpeg_finish(jpeg);
 	if (status == CML_INTERNAL || status == CML_BAD_STATE)
