@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Headers of sealed files. One that is accepted is within its limits, and its
+ * fields give the same bytes again.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "header.h"
+
+static void put_be(uint8_t *out, uint64_t value, size_t size)
+{
+	for (size_t i = 0; i < size; i++)
+		out[i] = value >> (8 * (size - 1 - i));
+}
+
+static void check(const struct cml_header *header, const uint8_t *data)
+{
+	const bool is_model = header->kind == CML_KIND_MODEL;
+	uint8_t bytes[CML_HEADER_SIZE] = "CML1";
+
+	if (!header->plaintext_len || header->plaintext_len >
+	    (is_model ? CML_MODEL_MAX_LEN : CML_PHOTO_MAX_LEN))
+		abort();
+	if (is_model ? header->score_threshold :
+	    !header->score_threshold || header->score_threshold > 1000)
+		abort();
+	bytes[4] = header->kind;
+	put_be(bytes + 6, header->score_threshold, 2);
+	memcpy(bytes + 8, header->key_id, CML_KEY_ID_SIZE);
+	memcpy(bytes + 24, header->request_id, CML_REQUEST_ID_SIZE);
+	put_be(bytes + 40, header->plaintext_len, 8);
+	if (memcmp(bytes, data, sizeof(bytes)) ||
+	    memcmp(header->bytes, data, sizeof(bytes)))
+		abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const enum cml_kind kinds[] = { CML_KIND_PHOTO, CML_KIND_MODEL };
+	struct cml_header header = { 0 };
+
+	for (size_t i = 0; i < 2; i++)
+		if (!cml_header_parse(cml_bytes(data, size), kinds[i],
+				      &header)) {
+			if (header.kind != kinds[i])
+				abort();
+			check(&header, data);
+		}
+
+	return 0;
+}
