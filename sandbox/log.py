@@ -59,6 +59,7 @@ class _Running:
         self.started = time.monotonic()
         self.detail = ""
         self.size = ""
+        self.inner_count = 0
 
     @property
     def elapsed_s(self) -> float:
@@ -97,9 +98,11 @@ class PlainProgress:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        depth: int = getattr(self._local, "depth", 0)
-        running = _Running(name, depth)
-        self._local.depth = depth + 1
+        outer: _Running | None = getattr(self._local, "innermost", None)
+        running = _Running(name, outer.depth + 1 if outer else 0)
+        self._local.innermost = running
+        if outer is not None:
+            outer.inner_count += 1
         over = threading.Event()
         thread = threading.Thread(target=self._repeat, args=(running, over), daemon=True)
         thread.start()
@@ -110,7 +113,9 @@ class PlainProgress:
         finally:
             over.set()
             thread.join()
-            self._local.depth = depth
+            self._local.innermost = outer
+            if outer is not None:
+                outer.inner_count -= 1
             size = f" {running.size}," if running.size else ""
             if running.elapsed_s >= QUIET_S or ending == "failed":
                 self.note(f"{running.title}: {ending},{size} {running.elapsed_s:.1f} s")
@@ -123,6 +128,9 @@ class PlainProgress:
         # The first line comes soon enough to tell what is being waited for.
         wait_s = min(1.0, self._interval_s)
         while not over.wait(wait_s):
+            # A step within it tells more.
+            if running.inner_count:
+                continue
             parts = [p for p in (running.detail, running.size) if p]
             parts.append(f"{running.elapsed_s:.0f} s so far")
             self.note(f"{running.title}: {', '.join(parts)}")

@@ -65,7 +65,14 @@ def optee_os(cores: int, progress: Progress) -> Path:
         shutil.copy2(out / "conf.mk", work.folder / "conf.mk")
         shutil.rmtree(out)
 
-    return store.result("optee-os-build", parts, build, progress, "build OP-TEE OS")
+    return store.result(
+        "optee-os-build",
+        parts,
+        build,
+        progress,
+        "build OP-TEE OS",
+        needs=lambda: sources.unpacked("optee-os", progress),
+    )
 
 
 def ta_dev_kit(progress: Progress) -> Path:
@@ -99,7 +106,14 @@ def trusted_firmware(progress: Progress) -> Path:
             (out / "qemu" / "release" / f"{name}.bin").rename(work.folder / f"{name}.bin")
         shutil.rmtree(out)
 
-    return store.result("trusted-firmware", parts, build, progress, "build Trusted Firmware-A")
+    return store.result(
+        "trusted-firmware",
+        parts,
+        build,
+        progress,
+        "build Trusted Firmware-A",
+        needs=lambda: sources.unpacked("arm-trusted-firmware", progress),
+    )
 
 
 def inference_ta(progress: Progress) -> Path:

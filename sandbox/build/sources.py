@@ -214,13 +214,20 @@ def unpacked(name: str, progress: Progress) -> Path:
     }
 
     def build(work: store.Work) -> None:
-        files = fetch([name], progress)[name]
+        files = [cached_path(file) for file in entry.files]
         if entry.kind is Kind.DEB:
             _unpack_deb(files[0], entry.keep, work)
         else:
             _unpack_source(files, ours, work)
 
-    return store.result(name, parts, build, progress, f"unpack {name} {entry.version}")
+    return store.result(
+        name,
+        parts,
+        build,
+        progress,
+        f"unpack {name} {entry.version}",
+        needs=lambda: fetch([name], progress),
+    )
 
 
 def _unpack_deb(package: Path, keep: Sequence[str], work: store.Work) -> None:

@@ -60,10 +60,13 @@ def result(
     build: Callable[[Work], None],
     progress: Progress,
     title: str | None = None,
+    *,
+    needs: Callable[[], object] | None = None,
 ) -> Path:
     """The folder of a result, built now if it is not there.
 
-    `parts` is all that it depends on, besides the text of `build` itself.
+    `parts` is all that it depends on, besides the text of `build` itself. `needs` is called
+    before a build: what it makes is reported, and timed, on its own.
     """
     recipe = hashlib.sha256(inspect.getsource(build).encode()).hexdigest()
     text = json.dumps({**parts, "recipe": recipe}, sort_keys=True)
@@ -72,6 +75,8 @@ def result(
     final = base / f"{name}-{key}"
     if _is_there(final):
         return final
+    if needs is not None:
+        needs()
     (base / "logs").mkdir(parents=True, exist_ok=True)
     log = base / "logs" / f"{final.name}.log"
     with progress.step(title or f"build {name}") as step:

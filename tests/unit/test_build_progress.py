@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Progress: every step says how long it took, in a file and on a terminal."""
+
+import io
+import re
+import threading
+import time
+
+import pytest
+from rich.console import Console
+
+from sandbox.log import PlainProgress, RichProgress, progress_for
+
+
+def test_plain_steps_say_what_how_much_and_how_long() -> None:
+    out = io.StringIO()
+    progress = PlainProgress(out)
+    with progress.step("download") as step:
+        step.amount(3 << 20, 4 << 20)
+        time.sleep(0.03)
+    assert re.fullmatch(r"download: done, 3\.0 MiB of 4\.0 MiB, 0\.\d s\n", out.getvalue())
+
+
+def test_plain_step_that_fails_says_so_and_lets_the_error_through() -> None:
+    out = io.StringIO()
+    progress = PlainProgress(out)
+    with pytest.raises(KeyError), progress.step("build"):
+        raise KeyError
+    assert out.getvalue().startswith("build: failed, ")
+
+
+def test_plain_long_step_shows_life_but_only_the_innermost() -> None:
+    out = io.StringIO()
+    progress = PlainProgress(out, interval_s=0.05)
+    with progress.step("outer"), progress.step("inner") as step:
+        step.update("CC main.c")
+        time.sleep(0.4)
+    lines = out.getvalue().splitlines()
+    assert sum("so far" in line for line in lines) >= 2
+    assert not any(line.startswith("outer") and "so far" in line for line in lines)
+    assert lines[0].startswith("  inner: CC main.c, 0 s so far")
+    assert [line.split(":")[0] for line in lines[-2:]] == ["  inner", "outer"]
+
+
+def test_steps_of_two_threads_do_not_nest() -> None:
+    out = io.StringIO()
+    progress = PlainProgress(out)
+
+    def other() -> None:
+        with progress.step("other"):
+            time.sleep(0.05)
+
+    with progress.step("main"):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert [line.split(":")[0] for line in out.getvalue().splitlines()] == ["other", "main"]
+
+
+def test_terminal_keeps_one_line_for_each_step() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None, highlight=False)
+    progress = RichProgress(console)
+    with pytest.raises(KeyError), progress.step("outer"):
+        with progress.step("inner") as step:
+            step.amount(1 << 20)
+            time.sleep(0.03)
+        raise KeyError
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
+    assert re.search(r"✓   inner  1\.0 MiB  0\.\d s", shown)
+    assert re.search(r"✗ outer  0\.\d s", shown)
+
+
+def test_file_gets_plain_lines_and_no_escapes() -> None:
+    out = io.StringIO()
+    with progress_for(out).step("step"):
+        time.sleep(0.03)
+    assert out.getvalue().startswith("step: done")
+    assert "\x1b" not in out.getvalue()
