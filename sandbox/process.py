@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,16 +134,22 @@ def run(
             sink = stack.enter_context(log.open("ab"))
             sink.write(f"$ {quoted(args)}\n".encode())
             sink.flush()
+        source: int | IO[bytes] = subprocess.DEVNULL
+        if stdin is not None:
+            # Not a pipe: communicate() forgets what is left to write when it is called again.
+            source = stack.enter_context(tempfile.TemporaryFile())
+            source.write(stdin)
+            source.seek(0)
         process = spawn(
             args,
             cwd=cwd,
             env=env,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdin=source,
             stdout=sink,
             stderr=subprocess.STDOUT if log is not None else subprocess.PIPE,
         )
         try:
-            stdout, stderr = _communicate(process, stdin, timeout_s, poll)
+            stdout, stderr = _communicate(process, timeout_s, poll)
         except subprocess.TimeoutExpired:
             end(process)
             raise ProcessError(
@@ -165,7 +172,6 @@ def run(
 
 def _communicate(
     process: subprocess.Popen[bytes],
-    stdin: bytes | None,
     timeout_s: float,
     poll: Callable[[], None] | None,
 ) -> tuple[bytes | None, bytes | None]:
@@ -173,10 +179,8 @@ def _communicate(
     while True:
         left_s = deadline - time.monotonic()
         try:
-            return process.communicate(stdin, left_s if poll is None else min(left_s, POLL_S))
+            return process.communicate(timeout=left_s if poll is None else min(left_s, POLL_S))
         except subprocess.TimeoutExpired:
             if poll is None or time.monotonic() >= deadline:
                 raise
-            # What was given is remembered by communicate; giving it twice is an error.
-            stdin = None
             poll()

@@ -156,7 +156,8 @@ def test_signal_is_named() -> None:
 
 def test_poll_is_called_and_nothing_is_lost() -> None:
     polls = []
-    code = "import sys,time; d=sys.stdin.buffer.read(); time.sleep(.5); sys.stdout.buffer.write(d)"
+    # Slow to read as well: the input does not fit into a pipe.
+    code = "import sys,time; time.sleep(.5); sys.stdout.buffer.write(sys.stdin.buffer.read())"
     data = bytes(range(256)) * 4000
     done = process.run(
         [sys.executable, "-c", code], timeout_s=30, stdin=data, poll=lambda: polls.append(1)
