@@ -18,7 +18,7 @@ def test_plain_steps_say_what_how_much_and_how_long() -> None:
     with progress.step("download") as step:
         step.amount(3 << 20, 4 << 20)
         time.sleep(0.03)
-    assert re.fullmatch(r"download: done, 3\.0 MiB of 4\.0 MiB, 0\.\d s\n", out.getvalue())
+    assert re.fullmatch(r"download: done, 3\.0 MiB of 4\.0 MiB, \d+\.\d s\n", out.getvalue())
 
 
 def test_plain_step_that_fails_says_so_and_lets_the_error_through() -> None:
@@ -34,11 +34,13 @@ def test_plain_long_step_shows_life_but_only_the_innermost() -> None:
     progress = PlainProgress(out, interval_s=0.05)
     with progress.step("outer"), progress.step("inner") as step:
         step.update("CC main.c")
-        time.sleep(0.4)
+        deadline = time.monotonic() + 20
+        while out.getvalue().count("so far") < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
     lines = out.getvalue().splitlines()
     assert sum("so far" in line for line in lines) >= 2
     assert not any(line.startswith("outer") and "so far" in line for line in lines)
-    assert lines[0].startswith("  inner: CC main.c, 0 s so far")
+    assert re.fullmatch(r"  inner: CC main\.c, \d+ s so far", lines[0])
     assert [line.split(":")[0] for line in lines[-2:]] == ["  inner", "outer"]
 
 
@@ -67,8 +69,8 @@ def test_terminal_keeps_one_line_for_each_step() -> None:
             time.sleep(0.03)
         raise KeyError
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue())
-    assert re.search(r"✓   inner  1\.0 MiB  0\.\d s", shown)
-    assert re.search(r"✗ outer  0\.\d s", shown)
+    assert re.search(r"✓   inner  1\.0 MiB  \d+\.\d s", shown)
+    assert re.search(r"✗ outer  \d+\.\d s", shown)
 
 
 def test_file_gets_plain_lines_and_no_escapes() -> None:
