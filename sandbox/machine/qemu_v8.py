@@ -14,7 +14,7 @@ from sandbox.errors import InfraError
 from sandbox.machine.folder import World
 
 _MIB = 1 << 20
-# The build gives OP-TEE and TF-A room for this many.
+# The build gives OP-TEE and TF-A room for this many; with 32, OP-TEE has no room for its stacks.
 MAX_CORES = 8
 
 

@@ -7,9 +7,10 @@ archive that a real guest would unpack. FAKE_MODE says how it behaves:
     good            replays a good boot and then serves until it is ended
     panic           replays a boot that ends in a kernel panic
     hang            replays a boot that stops (TF-A for 8 cores, started with 10)
+    tee-panic       replays a boot in which OP-TEE panics (no room for 32 threads' stacks)
     exit            complains and exits, as QEMU does about a bad argument
     dies            exits in the middle of a good boot
-    tee-panic       a good boot, but OP-TEE panics when the TA is asked
+    ta-panic        a good boot, but the TA panics when it is asked
     no-ta           `cml-ca info` fails
     no-client       the image has no cml-ca
     event-failed    the guest's init reports that it cannot mount the share
@@ -37,12 +38,12 @@ from typing import IO, Any
 CONSOLES = Path(__file__).parents[2] / "fixtures" / "consoles"
 MODE = os.environ["FAKE_MODE"]
 LINE_S = float(os.environ.get("FAKE_LINE_S", "0.002"))
-RECORDINGS = {"panic": "boot.bad-kernel-panic", "hang": "boot.bad-cores-offline"}
-TEE_PANIC = [
-    "E/TC:? 0 ",
-    "E/TC:? 0 Panic at core/kernel/tee_ta_manager.c:1 <tee_ta_open_session>",
-    "E/TC:? 0 TEE load address @ 0xe100000",
-]
+RECORDINGS = {
+    "panic": "boot.bad-kernel-panic",
+    "hang": "boot.bad-cores-offline",
+    "tee-panic": "boot.bad-tee-panic",
+}
+TA_PANIC = b"E/TC:? 0 TA panicked with code 0xffff0006\r\n"
 INFO = {"ok": True, "abi": 1, "version": "0.1.0", "cpu": ["dotprod", "i8mm"]}
 
 
@@ -178,9 +179,8 @@ def serve_ssh(listener: socket.socket, files: dict[str, bytes], secure: Console)
 def execute(channel: Any, command: bytes, secure: Console) -> None:
     if command == b"cml-ca info":
         status = 0
-        if MODE == "tee-panic":
-            for line in TEE_PANIC:
-                secure.write(line.encode() + b"\r\n")
+        if MODE == "ta-panic":
+            secure.write(TA_PANIC)
             time.sleep(60)
         elif MODE == "no-client":
             channel.sendall_stderr(b"sh: cml-ca: not found\n")
@@ -267,7 +267,7 @@ def main() -> None:
     port = listener.getsockname()[1]
     threading.Thread(target=serve_qmp, args=(control, port), daemon=True).start()
     threading.Thread(target=replay, args=(consoles,), daemon=True).start()
-    if MODE not in ("panic", "hang", "mute"):
+    if MODE not in (*RECORDINGS, "mute"):
         serve_ssh(listener, files, consoles["secure"])
     threading.Event().wait()
 

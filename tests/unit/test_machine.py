@@ -209,7 +209,9 @@ def test_console_can_be_typed_into(qemu: MakeQemu, machines: MakeMachine, images
     [
         ("panic", ConsoleAlarm, "kernel panic in the normal world"),
         ("panic", ConsoleAlarm, "ret_from_fork"),  # the call stack after it is quoted too
-        ("tee-panic", ConsoleAlarm, "TEE panic in the secure world"),
+        ("tee-panic", ConsoleAlarm, "TEE panic in the secure world: .* <alloc_stack>"),
+        ("tee-panic", ConsoleAlarm, "Call stack:"),
+        ("ta-panic", ConsoleAlarm, "TA panic in the secure world: .*0xffff0006"),
         ("dies", BootError, r"QEMU ended \(exit status 7\) while we waited for"),
         ("event-failed", BootError, "the guest reports: share: mount: mounting share failed"),
         ("no-ta", BootError, "the TA does not answer: TEEC_OpenSession: TEEC_ERROR_ITEM_NOT_FOUND"),
