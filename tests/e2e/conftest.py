@@ -80,9 +80,12 @@ def photo_paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-@pytest.fixture
-def connect(machine: Machine) -> Iterator[Callable[[str], Client]]:
-    """Sessions by name; all are hung up, and closed in the TA, at the end of the test."""
+Connect = Callable[[str], Client]
+
+
+@contextlib.contextmanager
+def sessions(machine: Machine) -> Iterator[Connect]:
+    """Sessions by name; all are hung up, and closed in the TA, at the end."""
     with contextlib.ExitStack() as stack:
         guest = stack.enter_context(machine.guest())
 
@@ -95,12 +98,20 @@ def connect(machine: Machine) -> Iterator[Callable[[str], Client]]:
 
 
 @pytest.fixture
-def client(connect: Callable[[str], Client]) -> Client:
-    """A session with keys and the detector."""
-    made = connect("e2e-client")
-    made.provision()
-    made.load()
-    return made
+def connect(machine: Machine) -> Iterator[Connect]:
+    """Sessions of one test."""
+    with sessions(machine) as attach:
+        yield attach
+
+
+@pytest.fixture(scope="module")
+def client(machine: Machine) -> Iterator[Client]:
+    """A session with keys and the detector, the same for all tests of a file: it survives each."""
+    with sessions(machine) as attach:
+        made = attach("e2e-client")
+        made.provision()
+        made.load()
+        yield made
 
 
 @pytest.fixture(autouse=True)
