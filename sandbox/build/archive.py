@@ -24,6 +24,9 @@ from sandbox.errors import InfraError
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
+RELEASES = frozenset(
+    "oldoldstable oldstable stable testing unstable bullseye bookworm trixie forky sid".split()
+)
 UPDATE_TIMEOUT_S = 300
 QUERY_TIMEOUT_S = 60
 LOCK_TIMEOUT_S = 600
@@ -57,20 +60,23 @@ class Listed:
 
 def machine_mirrors() -> list[Mirror]:
     """The Debian mirrors of the machine's apt configuration, first choice first."""
-    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)"
+    fields = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(ORIGIN)|$(SOURCESENTRY)"
     done = process.run(
         ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"],
         timeout_s=QUERY_TIMEOUT_S,
         env=_environment(None),
     )
+    rows = [line.split("|", 4) for line in done.stdout.decode().splitlines()]
+    # Security and updates are left out: their releases have other names, and archives of their
+    # own without the pool that we need.
+    found = [row for row in rows if row[1] in RELEASES and row[2] == "main"]
+    # Other people's archives use Debian's names too. Whose it is, apt knows once it was updated.
+    found = [row for row in found if row[3] == "Debian"] or found
     mirrors: dict[str, Mirror] = {}
-    for line in done.stdout.decode().splitlines():
-        uri, release, component, entry = line.split("|", 3)
-        # Security and updates have archives of their own, without the pool that we need.
-        if component == "main" and re.fullmatch(r"[a-z]+", release) and uri not in mirrors:
-            keyrings = [*_signed_by(entry), KEYRING]
-            present = tuple(dict.fromkeys(k for k in keyrings if k.is_file()))
-            mirrors[uri] = Mirror(uri.rstrip("/"), present)
+    for uri, _, _, _, entry in found:
+        keyrings = [*_signed_by(entry), KEYRING]
+        present = tuple(dict.fromkeys(k for k in keyrings if k.is_file()))
+        mirrors.setdefault(uri, Mirror(uri.rstrip("/"), present))
     if not mirrors:
         raise ArchiveError(
             "apt has no Debian mirror set up",

@@ -350,8 +350,32 @@ def test_embedded_key_is_not_taken_for_a_path(tmp_path: Path) -> None:
     assert archive._signed_by(f"{entry}:1") == []
 
 
-def test_machine_without_a_mirror_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = archive.process.Completed((), 0, b"", b"")
+def _apt_says(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    done = archive.process.Completed((), 0, "\n".join(lines).encode(), b"")
     monkeypatch.setattr(archive.process, "run", lambda *_args, **_settings: done)
+
+
+def test_machine_without_a_mirror_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    _apt_says(monkeypatch, "https://docker.example/|bookworm|stable|Docker|/x.list:1")
     with pytest.raises(ArchiveError, match="no Debian mirror"):
         archive.machine_mirrors()
+
+
+def test_only_debians_own_archive_is_a_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
+    _apt_says(
+        monkeypatch,
+        "https://node.example/|nodistro|main|nodesource|/x.list:1",
+        "https://php.example/|bookworm|main|deb.sury|/x.list:1",
+        "http://mirror.example/debian-security/|bookworm-security|main|Debian|/x.list:1",
+        "http://mirror.example/debian/|bookworm-updates|main|Debian|/x.list:1",
+        "http://mirror.example/debian/|bookworm|main|Debian|/x.list:1",
+        "http://mirror.example/debian/|bookworm|contrib|Debian|/x.list:1",
+        "http://second.example/debian/|stable|main|Debian|/x.list:1",
+    )
+    found = [mirror.uri for mirror in archive.machine_mirrors()]
+    assert found == ["http://mirror.example/debian", "http://second.example/debian"]
+
+
+def test_mirror_is_found_before_apt_was_ever_updated(monkeypatch: pytest.MonkeyPatch) -> None:
+    _apt_says(monkeypatch, "http://mirror.example/debian/|bookworm|main||/x.list:1")
+    assert [mirror.uri for mirror in archive.machine_mirrors()] == ["http://mirror.example/debian"]
