@@ -12,16 +12,29 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "requests.h"
 
-#define BACKLOG 16
+#define BACKLOG		16
+/* How long the end waits for commands that the TEE still works on. */
+#define END_WAIT_S	10
 
 struct peer {
 	struct connection connection;
+	struct service *service;
 	int fd;
+	struct peer *next;
+};
+
+struct service {
+	struct sessions *sessions;
+	struct share share;
+	pthread_mutex_t lock;
+	pthread_cond_t left;	/* a peer is gone */
+	struct peer *peers;
 };
 
 static int bind_to(const char *path)
@@ -115,6 +128,29 @@ static void serve_peer(struct peer *peer, struct text *reply)
 	}
 }
 
+static void add_peer(struct service *service, struct peer *peer)
+{
+	pthread_mutex_lock(&service->lock);
+	peer->next = service->peers;
+	service->peers = peer;
+	pthread_mutex_unlock(&service->lock);
+}
+
+/* Also closes: nobody may shut down a descriptor that was given anew. */
+static void remove_peer(struct service *service, struct peer *peer)
+{
+	struct peer **link = &service->peers;
+
+	pthread_mutex_lock(&service->lock);
+	while (*link != peer)
+		link = &(*link)->next;
+	*link = peer->next;
+	close(peer->fd);
+	pthread_cond_broadcast(&service->left);
+	pthread_mutex_unlock(&service->lock);
+	free(peer);
+}
+
 static void *peer_thread(void *arg)
 {
 	struct text *reply = malloc(sizeof(*reply));
@@ -126,34 +162,56 @@ static void *peer_thread(void *arg)
 		sessions_detach(peer->connection.sessions,
 				peer->connection.session);
 	free(reply);
-	close(peer->fd);
-	free(peer);
+	remove_peer(peer->service, peer);
 
 	return NULL;
 }
 
-static void start_peer(int fd, struct sessions *sessions,
-		       const struct share *share)
+static void start_peer(struct service *service, int fd)
 {
 	struct peer *peer = calloc(1, sizeof(*peer));
 	pthread_attr_t attr;
 	pthread_t thread;
-	int error = ENOMEM;
+	int error = 0;
 
-	if (peer) {
-		peer->connection.sessions = sessions;
-		peer->connection.share = share;
-		peer->fd = fd;
-		pthread_attr_init(&attr);
-		pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-		error = pthread_create(&thread, &attr, peer_thread, peer);
-		pthread_attr_destroy(&attr);
-	}
-	if (!error)
+	if (!peer) {
+		close(fd);
 		return;
-	fprintf(stderr, "cml-ca: no thread: %s\n", strerror(error));
-	free(peer);
-	close(fd);
+	}
+	peer->connection.sessions = service->sessions;
+	peer->connection.share = &service->share;
+	peer->service = service;
+	peer->fd = fd;
+	add_peer(service, peer);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	error = pthread_create(&thread, &attr, peer_thread, peer);
+	pthread_attr_destroy(&attr);
+	if (error) {
+		fprintf(stderr, "cml-ca: no thread: %s\n", strerror(error));
+		remove_peer(service, peer);
+	}
+}
+
+/* Hangs up on all; true when they have let go of their sessions. */
+static bool end_peers(struct service *service)
+{
+	struct timespec deadline = { 0 };
+	bool gone = false;
+	int error = 0;
+
+	clock_gettime(CLOCK_REALTIME, &deadline);
+	deadline.tv_sec += END_WAIT_S;
+	pthread_mutex_lock(&service->lock);
+	for (struct peer *peer = service->peers; peer; peer = peer->next)
+		shutdown(peer->fd, SHUT_RDWR);
+	while (service->peers && !error)
+		error = pthread_cond_timedwait(&service->left, &service->lock,
+					       &deadline);
+	gone = !service->peers;
+	pthread_mutex_unlock(&service->lock);
+
+	return gone;
 }
 
 /* SIGINT and SIGTERM as a file that poll() can wait for. */
@@ -169,9 +227,8 @@ static int end_signals(void)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-static void accept_until_signal(int listener, int signals,
-				struct sessions *sessions,
-				const struct share *share)
+static void accept_until_signal(struct service *service, int listener,
+				int signals)
 {
 	struct pollfd fds[] = {
 		{ .fd = listener, .events = POLLIN },
@@ -189,37 +246,48 @@ static void accept_until_signal(int listener, int signals,
 			return;
 		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
-			start_peer(fd, sessions, share);
+			start_peer(service, fd);
 	}
+}
+
+static int report(const char *what)
+{
+	fprintf(stderr, "cml-ca: %s: %s\n", what, strerror(errno));
+
+	return EXIT_FAILURE;
+}
+
+static int serve(struct service *service, const char *path)
+{
+	const int signals = end_signals();
+	const int listener = bind_to(path);
+
+	if (signals < 0 || listener < 0)
+		return report(path);
+	fprintf(stderr, "cml-ca: serving %s on %s\n", service->share.path,
+		path);
+	accept_until_signal(service, listener, signals);
+	close(listener);
+	unlink(path);
+	/* What a command still uses, the kernel closes with this process. */
+	if (end_peers(service))
+		sessions_free(service->sessions);
+
+	return EXIT_SUCCESS;
 }
 
 int cmd_serve(const struct options *options)
 {
-	struct sessions *sessions = sessions_new();
-	struct share share = { 0 };
-	int signals = -1;
-	int listener = -1;
+	struct service service = {
+		.sessions = sessions_new(),
+		.lock = PTHREAD_MUTEX_INITIALIZER,
+		.left = PTHREAD_COND_INITIALIZER,
+	};
 
-	if (!sessions)
-		return EXIT_FAILURE;
-	if (share_open(&share, options->share)) {
-		fprintf(stderr, "cml-ca: %s: %s\n", options->share,
-			strerror(errno));
-		return EXIT_FAILURE;
-	}
-	signals = end_signals();
-	listener = bind_to(options->socket);
-	if (signals < 0 || listener < 0) {
-		fprintf(stderr, "cml-ca: %s: %s\n", options->socket,
-			strerror(errno));
-		return EXIT_FAILURE;
-	}
-	fprintf(stderr, "cml-ca: serving %s on %s\n", options->share,
-		options->socket);
-	accept_until_signal(listener, signals, sessions, &share);
+	if (!service.sessions)
+		return report("sessions");
+	if (share_open(&service.share, options->share))
+		return report(options->share);
 
-	/* Threads may hold sessions: the kernel closes them with this process. */
-	unlink(options->socket);
-
-	return EXIT_SUCCESS;
+	return serve(&service, options->socket);
 }

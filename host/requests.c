@@ -208,8 +208,11 @@ static bool run_attach(struct connection *connection, char **words,
 	text_printf(reply, ",\"opened\":%s,\"core\":%u,\"ms\":{\"attach\":%.3f}",
 		    connection->session->fresh ? "true" : "false",
 		    connection->session->core, now_ms() - begin);
-	if (!put_info(connection->session->tee, reply, failure))
+	if (!put_info(connection->session->tee, reply, failure)) {
+		if (!tee_error_is_dead(&failure->tee))
+			detach(connection);
 		return false;
+	}
 	text_put(reply, "}");
 
 	return true;
