@@ -124,7 +124,7 @@ STATUS_SENTENCES = {
     "JPEG_TRUNCATED": "JPEG ends early",
     "JPEG_UNSUPPORTED": "JPEG process or sample precision is not supported",
     "JPEG_COLORSPACE": "CMYK and YCCK JPEGs are not supported",
-    "JPEG_TOO_LARGE": "JPEG is over the limit of pixels",
+    "JPEG_TOO_LARGE": "JPEG is over a limit: pixels, side, scans",
     "JPEG_PROGRESSIVE_TOO_LARGE": "progressive JPEG needs more secure memory than there is",
     "RESULT_MISSING": "no result is waiting in this session",
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Decoder and resize live in the part of the graph's arena that is free until
- * the network runs, so a photo needs no memory of its own. They are gone
- * before the network starts.
+ * the network runs, so a photo needs no memory of its own: but for the
+ * coefficients of a large progressive one, which come from the allocator if it
+ * has them. They are gone before the network starts.
  */
 #include "inference.h"
 #include "jpeg.h"
@@ -156,10 +157,11 @@ enum cml_status cml_inference_new(const struct cml_allocator *allocator,
 	self->clock = clock;
 	self->clock_ctx = clock_ctx;
 	scratch = cml_graph_scratch(detector->graph, &size);
-	cml_region_init(&self->region, scratch, size);
+	cml_region_init(&self->region, scratch, size, allocator);
 
 	sink.ctx = self;
-	status = cml_jpeg_new(&self->region.allocator, self->region.size,
+	status = cml_jpeg_new(&self->region.allocator,
+			      self->region.size + CML_PHOTO_EXTRA_MEMORY,
 			      &sink, &self->jpeg);
 	if (status)
 		goto out;

@@ -21,6 +21,12 @@ enum cml_status cml_detector_new(const struct cml_allocator *allocator,
 struct cml_graph *cml_detector_graph(struct cml_detector *detector);
 void cml_detector_free(struct cml_detector *detector);	/* wipes */
 
+/*
+ * What a photo may take beyond the arena, in bytes: room for a progressive one
+ * of about 2 megapixels (4:2:0), if the allocator has it.
+ */
+#define CML_PHOTO_EXTRA_MEMORY	(5u << 20)
+
 struct cml_inference;	/* one photo; at most one per detector at a time */
 
 enum cml_status cml_inference_new(const struct cml_allocator *allocator,

@@ -47,7 +47,7 @@
 	X(JPEG_UNSUPPORTED, 72, \
 	  "JPEG process or sample precision is not supported") \
 	X(JPEG_COLORSPACE, 73, "CMYK and YCCK JPEGs are not supported") \
-	X(JPEG_TOO_LARGE, 74, "JPEG is over the limit of pixels") \
+	X(JPEG_TOO_LARGE, 74, "JPEG is over a limit: pixels, side, scans") \
 	X(JPEG_PROGRESSIVE_TOO_LARGE, 75, \
 	  "progressive JPEG needs more secure memory than there is") \
 	X(RESULT_MISSING, 90, "no result is waiting in this session")

@@ -9,6 +9,7 @@ from typing import Any
 
 import big_photo
 import cbor2
+import goldens
 import numpy as np
 import pytest
 from driver import Driver
@@ -110,10 +111,18 @@ def test_bad_photos(native: Driver, name: str, expected: Status) -> None:
     assert infer(native, MODEL, photo(name)) == expected
 
 
+def test_large_progressive_photo(native: Driver, tmp_path: Path) -> None:
+    """Its coefficients do not fit into the arena: the allocator has the room."""
+    path = tmp_path / "progressive.jpg"
+    big_photo.write(path, width=1500, height=1000, progressive=True)
+    encoded = infer(native, MODEL, path.read_bytes(), piece=65496)
+    assert isinstance(encoded, bytes), encoded
+    assert_golden(encoded, goldens.result(path))
+
+
 def test_progressive_photo_that_does_not_fit(native: Driver) -> None:
-    """The decoder has what the network's arena leaves free: about 0.35 megapixels of 4:2:0."""
     out = io.BytesIO()
-    Image.fromarray(np.zeros((1200, 1600, 3), np.uint8)).save(out, "JPEG", progressive=True)
+    Image.fromarray(np.zeros((2000, 3000, 3), np.uint8)).save(out, "JPEG", progressive=True)
     assert infer(native, MODEL, out.getvalue()) == Status.JPEG_PROGRESSIVE_TOO_LARGE
 
 
