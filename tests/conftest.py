@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""For all tests: whoever ends the run by a signal leaves no machine behind."""
+
+import signal
+from types import FrameType
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """SIGTERM ends the run as Ctrl-C does, so that every fixture is torn down."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    del config
+    signal.signal(signal.SIGTERM, interrupt)
