@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.machine.folder import Stage, World
+from sandbox.machine.folder import Record, Stage, World
 from sandbox.machine.machine import Machine, State, Status
 
 # What each stage of a start is, for whoever reads the table.
@@ -37,6 +37,7 @@ def as_json(machine: Machine, status: Status) -> dict[str, Any]:
         "answers": status.answers if up else None,
         "remark": status.remark,
         "cores": record.cores if record else None,
+        "host_cores": record.host_cores if record else None,
         "acceleration": record.acceleration if record else None,
         "memory_mib": record.memory_mib if record else None,
         "started_at": record.started_at if record else None,
@@ -67,10 +68,11 @@ def stage_table(stages: Sequence[Stage]) -> str:
     return "\n".join(row.rstrip() for row in rows)
 
 
-def cores_text(cores: int, acceleration: str) -> str:
-    if acceleration.endswith("single"):
-        return f"{cores}, on one core of the host: it has fewer, and a thread each would be slower"
-    return f"{cores}, each on a thread of its own"
+def cores_text(record: Record) -> str:
+    text = f"{record.cores}, each on a thread of its own"
+    if 0 < record.host_cores < record.cores:
+        text += f", which share the host's {record.host_cores}"
+    return text
 
 
 def as_text(machine: Machine, status: Status) -> str:
@@ -79,7 +81,7 @@ def as_text(machine: Machine, status: Status) -> str:
     if status.remark:
         rows.append(("remark", status.remark))
     if record is not None:
-        rows.append(("cores", cores_text(record.cores, record.acceleration)))
+        rows.append(("cores", cores_text(record)))
         rows.append(("memory", f"{record.memory_mib} MiB for the normal world"))
         if record.qemu is not None:
             rows.append(("qemu", f"process {record.qemu.pid}"))

@@ -75,9 +75,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         print(json.dumps(described))
         return 0
     if started:
-        cores_text = report.cores_text(cores, status.record.acceleration)
         print(report.stage_table(stages))
-        print(f"machine {machine.name!r} is up; cores: {cores_text}")
+        print(f"machine {machine.name!r} is up; cores: {report.cores_text(status.record)}")
     else:
         print(f"machine {machine.name!r} is up already")
     if outdated:

@@ -64,6 +64,7 @@ class Record:
     memory_mib: int
     acceleration: str
     images: dict[str, str]
+    host_cores: int = 0  # that the starting process might use
     ssh_port: int = 0
     started_at: float = 0.0  # seconds since 1970
     stages: tuple[Stage, ...] = ()

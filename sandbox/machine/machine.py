@@ -189,7 +189,6 @@ class Machine:
         self.folder.access.chmod(0o600)
         for log in (*map(self.folder.log, World), self.folder.qemu_log):
             log.unlink(missing_ok=True)
-        accelerator = qemu_v8.acceleration(cores, qemu_v8.host_cores())
         record: Record | None = None
         try:
             with contextlib.ExitStack() as ours:
@@ -209,7 +208,6 @@ class Machine:
                         name=self.name,
                         cores=cores,
                         memory_mib=memory_mib,
-                        accelerator=accelerator,
                         access=self.folder.access,
                         share=self.folder.share,
                         logs={world: self.folder.log(world) for world in World},
@@ -224,7 +222,8 @@ class Machine:
                     argv=tuple(argv),
                     cores=cores,
                     memory_mib=memory_mib,
-                    acceleration=accelerator,
+                    host_cores=qemu_v8.host_cores(),
+                    acceleration=qemu_v8.ACCELERATION,
                     images=qemu_v8.image_paths(images),
                     started_at=time.time(),
                 )

@@ -139,6 +139,7 @@ STATUS_UP = {
     "answers": bool,
     "remark": type(None),
     "cores": int,
+    "host_cores": int,
     "acceleration": str,
     "memory_mib": int,
     "started_at": float,
@@ -200,6 +201,16 @@ def test_up_twice_and_down_for_people(run: Run, fake: Callable[[str], None]) -> 
         assert words in out
     assert run("down")[1] == "machine 'default' is down\n"
     assert run("down")[1] == "machine 'default' was down already\n"
+
+
+def test_more_cores_than_the_host_has_is_said(
+    run: Run, fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1})
+    assert (
+        "4, each on a thread of its own, which share the host's 2" in run("up", "--cores", "4")[1]
+    )
+    assert "which share the host's 2" in run("status")[1]
 
 
 def test_up_with_other_cores_is_refused(run: Run, fake: Callable[[str], None]) -> None:

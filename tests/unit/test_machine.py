@@ -597,9 +597,12 @@ def test_follower_gives_whole_lines_once(tmp_path: Path) -> None:
     follower.close()
 
 
-def test_acceleration_follows_the_host() -> None:
-    assert qemu_v8.acceleration(2, 2) == "tcg,thread=multi"
-    assert qemu_v8.acceleration(4, 2) == "tcg,thread=single"
+@pytest.mark.parametrize(("available", "expected"), [(1, 2), (2, 2), (6, 6), (64, 8)])
+def test_default_cores_follow_the_host(
+    available: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _pid: set(range(available)))
+    assert qemu_v8.default_cores() == expected
 
 
 def test_initrd_and_keys_meet_in_memory(tmp_path: Path, images: Images) -> None:
@@ -610,7 +613,6 @@ def test_initrd_and_keys_meet_in_memory(tmp_path: Path, images: Images) -> None:
         name="t",
         cores=2,
         memory_mib=512,
-        accelerator="tcg,thread=multi",
         access=access,
         share=tmp_path,
         logs={world: tmp_path / f"{world}.log" for world in World},
@@ -625,7 +627,6 @@ def test_initrd_and_keys_meet_in_memory(tmp_path: Path, images: Images) -> None:
             name="t",
             cores=2,
             memory_mib=512,
-            accelerator="tcg,thread=multi",
             access=access,
             share=tmp_path,
             logs={world: tmp_path / f"{world}.log" for world in World},
