@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "identity.h"
 
-#define KEY_BITS	256
+#define KEY_BITS		256
+/* While one instance writes the object, no other can open it. */
+#define CONFLICT_TRIES		200
+#define CONFLICT_WAIT_MS	10
 
 /* Name of the persistent object; another format gets another name. */
 static const char object_id[] = "cml-identity-v1";
@@ -69,18 +72,33 @@ static TEE_Result copy_stored(TEE_ObjectHandle stored, TEE_ObjectHandle *copy)
 	return TEE_SUCCESS;
 }
 
+/* The stored key pair, made if there is none. */
+static TEE_Result open_or_create(TEE_ObjectHandle *stored)
+{
+	TEE_Result res = TEE_ERROR_GENERIC;
+
+	for (size_t i = 0; i < CONFLICT_TRIES; i++) {
+		res = open_stored(stored);
+		if (res == TEE_ERROR_ITEM_NOT_FOUND)
+			res = create_stored();
+		else if (res != TEE_ERROR_ACCESS_CONFLICT)
+			return res;
+		/* Another instance is making it: its key is ours too. */
+		if (res == TEE_ERROR_ACCESS_CONFLICT)
+			TEE_Wait(CONFLICT_WAIT_MS);
+		else if (res)
+			return res;
+	}
+
+	return res ? res : TEE_ERROR_ACCESS_CONFLICT;
+}
+
 enum cml_status cml_identity_load(struct cml_p256_key *key)
 {
 	TEE_ObjectHandle stored = TEE_HANDLE_NULL;
 	TEE_Result res = TEE_ERROR_GENERIC;
 
-	res = open_stored(&stored);
-	if (res == TEE_ERROR_ITEM_NOT_FOUND) {
-		res = create_stored();
-		/* Another instance was faster: its key is ours too. */
-		if (!res || res == TEE_ERROR_ACCESS_CONFLICT)
-			res = open_stored(&stored);
-	}
+	res = open_or_create(&stored);
 	if (!res) {
 		res = copy_stored(stored, &key->keypair);
 		TEE_CloseObject(stored);
