@@ -14,9 +14,9 @@ from sandbox.errors import InfraError
 from sandbox.machine.folder import World
 
 _MIB = 1 << 20
-# A thread for each virtual core, also when they are more than real ones. That was a trap (a boot of
-# 4 on 2 took 24 to 60 s) until TF-A's waiting cores were made to sleep (optee-build/patches). Now it
-# takes 4.0 s, or 3.2 s with one thread for all; but only so do both real cores work afterwards.
+# A thread for each virtual core, also when they are more than real ones. That was a trap (a boot
+# of 4 on 2 took 24 to 60 s) until TF-A's waiting cores were made to sleep (optee-build/patches).
+# Now it takes 4.0 s, or 3.2 s with one thread for all; but only so do both real cores work later.
 ACCELERATION = "tcg,thread=multi"
 # The build gives OP-TEE and TF-A room for this many; with 32, OP-TEE has no room for its stacks.
 MAX_CORES = 8
