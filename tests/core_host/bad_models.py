@@ -38,7 +38,7 @@ def base() -> Model:
         output_zero_point=-128,
         weight_scales=(0.01, 0.02),
         per_channel=True,
-        bias=True,
+        bias_bits=15,
     )
     middle = add_conv(model, tensor, conv, rng)
     assert middle == MIDDLE
@@ -53,7 +53,7 @@ def base() -> Model:
         output_zero_point=3,
         weight_scales=(0.01, 0.02),
         per_channel=True,
-        bias=True,
+        bias_bits=15,
         depth_multiplier=1,
     )
     out = add_conv(model, middle, depthwise, rng)

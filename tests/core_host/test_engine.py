@@ -100,7 +100,7 @@ def convs(draw: st.DrawFn, *, depthwise: bool) -> Conv:
         output_zero_point=draw(zero_points),
         weight_scales=tuple(draw(st.lists(scales, min_size=1, max_size=5))),
         per_channel=draw(st.booleans()),
-        bias=draw(st.booleans()),
+        bias_bits=draw(st.sampled_from([None, 8, 15, 15, 29, 31])),
         depth_multiplier=draw(st.sampled_from([1, 1, 1, 2, 3])) if depthwise else None,
         narrow=draw(st.sampled_from([True, True, False])),
         saturated=draw(st.sampled_from([False, False, True])),
@@ -238,7 +238,7 @@ def test_no_bias_is_a_bias_of_zeros(engine: Engine, depthwise: bool) -> None:
         output_zero_point=-4,
         weight_scales=(0.01, 0.02),
         per_channel=True,
-        bias=False,
+        bias_bits=None,
         depth_multiplier=1 if depthwise else None,
     )
     output = add_conv(model, tensor, conv, rng)
@@ -269,7 +269,7 @@ def test_extreme_weights_and_inputs_are_exact(engine: Engine, value: int) -> Non
             output_zero_point=0,
             weight_scales=(1.0,),
             per_channel=False,
-            bias=True,
+            bias_bits=15,
             depth_multiplier=1 if depthwise else None,
         )
         output = add_conv(model, tensor, conv, rng)
@@ -280,6 +280,42 @@ def test_extreme_weights_and_inputs_are_exact(engine: Engine, value: int) -> Non
         packed = model.pack()
         inputs = [np.full(4 * 4 * 32, extreme, np.int8).tobytes() for extreme in (-128, 127)]
         assert engine.run(packed, inputs) == reference(packed, inputs)
+
+
+@pytest.mark.parametrize("bits", [31, 29, 28])
+@pytest.mark.parametrize("zero_point", [-128, 127])
+@pytest.mark.parametrize("depthwise", [False, True])
+def test_extreme_biases_are_exact(
+    engine: Engine, bits: int, zero_point: int, depthwise: bool
+) -> None:
+    """Accumulators at the ends of 32 bits, and on both sides of 2^29, with every right shift."""
+    rng = np.random.default_rng(4)
+    end = 2**bits
+    ends = [end - 1, -end, end - 2, end // 2, -end // 2, end // 4, 1, -1]
+    for shift in range(1, 32):
+        model, tensor = start(3, 3, 8, Quantized(1.0, 0))
+        conv = Conv(
+            out_channels=8,
+            kernel=(1, 1),
+            strides=(1, 1),
+            dilations=(1, 1),
+            padding=schema.Padding.SAME,
+            activation=0,
+            # Of a factor of 0.9 * 2^-shift
+            spread=4096 * (1 if depthwise else 8**0.5) * 0.9 * 2.0**-shift,
+            output_zero_point=zero_point,
+            weight_scales=(1.0,),
+            per_channel=False,
+            bias_bits=15,
+            depth_multiplier=1 if depthwise else None,
+        )
+        output = add_conv(model, tensor, conv, rng)
+        bias = model.graph.tensors[model.graph.operators[0].inputs[2]]
+        model.model.buffers[bias.buffer].data = np.array(ends, np.int32).view(np.uint8)
+        model.graph.outputs = [output]
+        packed = model.pack()
+        inputs = [bytes(9 * 8), bytes_of(rng, 9 * 8)]
+        assert engine.run(packed, inputs) == reference(packed, inputs), shift
 
 
 def test_the_detector_is_exact(engine: Engine) -> None:

@@ -120,7 +120,7 @@ class Conv:
     output_zero_point: int
     weight_scales: tuple[float, ...]  # one, or repeated over the output channels
     per_channel: bool
-    bias: bool
+    bias_bits: int | None  # magnitude, about; None: no bias
     depth_multiplier: int | None = None
     narrow: bool = True  # weights from -127, as converters make them
     saturated: bool = False  # weights at their extremes
@@ -163,8 +163,9 @@ def add_conv(model: Model, source: int, conv: Conv, rng: np.random.Generator) ->
     if not conv.per_channel:
         scales = scales[:1]
     inputs = [source, model.tensor(weights.shape, scales, data=weights, axis=axis)]
-    if conv.bias:
-        values = rng.integers(-(2**15), 2**15, out_channels).astype(np.int32)
+    if conv.bias_bits is not None:
+        limit = 2**conv.bias_bits
+        values = rng.integers(-limit, limit, out_channels).astype(np.int32)
         input_scale = np.float32(tensor.quantization.scale[0])
         inputs.append(
             model.tensor(
