@@ -32,7 +32,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--cores",
         type=core_count,
         metavar="N",
-        help="cores of the machine (default: the host's, at least 2)",
+        help=f"cores of the machine, 1 to {qemu_v8.MAX_CORES} (default: the host's, 2 to 8)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)

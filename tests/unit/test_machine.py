@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.build import recipe
 from sandbox.errors import GuestError, InfraError, UserError
 from sandbox.log import SilentProgress
 from sandbox.machine import console, qemu_v8, qmp, sockets
@@ -676,6 +677,9 @@ def test_board_agrees_with_the_firmware() -> None:
     )
     assert int(options["PRELOADED_BL33_BASE"], 16) == qemu_v8.QEMU_V8.kernel_address
     assert int(options["ARM_PRELOADED_DTB_BASE"], 16) == qemu_v8.QEMU_V8.ram_base
+    assert recipe.core_slots(qemu_v8.MAX_CORES) >= qemu_v8.MAX_CORES
+    with pytest.raises(UserError):
+        recipe.core_slots(qemu_v8.MAX_CORES + 1)
 
 
 def test_records_hold_no_secret(running: Machine) -> None:
