@@ -119,6 +119,7 @@ def run(
     log: Path | None = None,
     check: bool = True,
     poll: Callable[[], None] | None = None,
+    pass_fds: Sequence[int] = (),
 ) -> Completed:
     """Run a program to its end.
 
@@ -147,6 +148,7 @@ def run(
             stdin=source,
             stdout=sink,
             stderr=subprocess.STDOUT if log is not None else subprocess.PIPE,
+            pass_fds=pass_fds,
         )
         try:
             stdout, stderr = _communicate(process, timeout_s, poll)

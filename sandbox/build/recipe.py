@@ -256,4 +256,4 @@ def _make(
     argv: list[process.Argument] = ["make", f"-j{os.cpu_count() or 2}", "-C", source]
     argv += [f"{key}={value}" for key, value in variables.items()]
     argv += targets
-    process.run(argv, timeout_s=MAKE_TIMEOUT_S, env=env, log=work.log, poll=work.show_log)
+    work.run(argv, timeout_s=MAKE_TIMEOUT_S, env=env)

@@ -231,11 +231,7 @@ def unpacked(name: str, progress: Progress) -> Path:
 
 
 def _unpack_deb(package: Path, keep: Sequence[str], work: store.Work) -> None:
-    process.run(
-        ["dpkg-deb", "--extract", package, work.folder],
-        timeout_s=UNPACK_TIMEOUT_S,
-        log=work.log,
-    )
+    work.run(["dpkg-deb", "--extract", package, work.folder], timeout_s=UNPACK_TIMEOUT_S)
     if keep:
         for path in sorted(work.folder.rglob("*"), reverse=True):
             inside = os.fspath(path.relative_to(work.folder))
@@ -248,7 +244,7 @@ def _unpack_deb(package: Path, keep: Sequence[str], work: store.Work) -> None:
 
 def _unpack_source(files: Sequence[Path], ours: Sequence[Path], work: store.Work) -> None:
     def run(*argv: process.Argument, cwd: Path | None = None) -> None:
-        process.run(argv, cwd=cwd, timeout_s=UNPACK_TIMEOUT_S, log=work.log)
+        work.run(argv, cwd=cwd, timeout_s=UNPACK_TIMEOUT_S)
 
     run("tar", "-xf", files[0], "-C", work.folder, "--strip-components=1", "--no-same-owner")
     series: list[Path] = []

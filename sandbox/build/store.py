@@ -14,11 +14,11 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox import paths
+from sandbox import paths, process
 from sandbox.errors import InfraError, SandboxError
 from sandbox.log import Progress, Step
 
@@ -34,15 +34,38 @@ class BuildError(InfraError):
 
 
 class Work:
-    """Handed to a build function: where to put the result, and where to log."""
+    """Handed to a build function: where to put the result, and how to run programs."""
 
-    def __init__(self, folder: Path, log: Path, step: Step) -> None:
+    def __init__(self, folder: Path, log: Path, step: Step, lock: int) -> None:
         self.folder = folder
         self.log = log
         self.step = step
+        self._lock = lock
 
-    def show_log(self) -> None:
-        """For `process.run(poll=...)`: shows the last line of the log as the step's detail."""
+    def run(
+        self,
+        argv: Sequence[process.Argument],
+        *,
+        timeout_s: float,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """Run a program to its end, its output in the log and its last line on display.
+
+        It holds the lock too: should this process be killed, nobody builds in the same folder
+        before what it started is gone.
+        """
+        process.run(
+            argv,
+            timeout_s=timeout_s,
+            cwd=cwd,
+            env=env,
+            log=self.log,
+            poll=self._show_log,
+            pass_fds=(self._lock,),
+        )
+
+    def _show_log(self) -> None:
         try:
             with self.log.open("rb") as file:
                 file.seek(max(0, os.fstat(file.fileno()).st_size - 400))
@@ -80,7 +103,7 @@ def result(
     (base / "logs").mkdir(parents=True, exist_ok=True)
     log = base / "logs" / f"{final.name}.log"
     with progress.step(title or f"build {name}") as step:
-        with locked(base / f".{final.name}.lock", step):
+        with locked(base / f".{final.name}.lock", step) as lock:
             if _is_there(final):
                 return final
             # The same name each time: paths that a compiler records do not vary.
@@ -89,7 +112,7 @@ def result(
             temporary.mkdir()
             log.write_bytes(b"")
             try:
-                build(Work(temporary, log, step))
+                build(Work(temporary, log, step, lock))
                 manifest = {"name": name, "key": key, "parts": dict(parts)}
                 (temporary / MANIFEST).write_text(json.dumps(manifest, sort_keys=True, indent=1))
                 temporary.rename(final)
@@ -130,8 +153,11 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, step: Step) -> Iterator[None]:
-    """Keep other processes out; while one keeps us out, the step says so."""
+def locked(path: Path, step: Step) -> Iterator[int]:
+    """Keep other processes out; while one keeps us out, the step says so.
+
+    Gives the lock's file descriptor: a program that inherits it keeps the lock.
+    """
     deadline = time.monotonic() + LOCK_TIMEOUT_S
     with path.open("w") as file:
         while True:
@@ -146,7 +172,7 @@ def locked(path: Path, step: Step) -> Iterator[None]:
                     ) from None
                 step.update("waiting for another process")
                 time.sleep(0.2)
-        yield
+        yield file.fileno()
 
 
 def file_digest(path: Path) -> str:

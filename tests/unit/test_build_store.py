@@ -61,11 +61,7 @@ def test_manifest_says_what_went_in() -> None:
 def test_failure_leaves_nothing_but_its_log() -> None:
     def build(work: store.Work) -> None:
         (work.folder / "half").write_text("half")
-        process.run(
-            [sys.executable, "-c", "print('last words'); raise SystemExit(3)"],
-            timeout_s=30,
-            log=work.log,
-        )
+        work.run(["sh", "-c", "echo last words; exit 3"], timeout_s=30)
 
     with pytest.raises(process.ProcessError) as caught:
         store.result("thing", {}, build, PROGRESS)
@@ -107,6 +103,43 @@ def test_two_at_once_build_once() -> None:
         thread.join(30)
     assert len(calls) == 1
     assert len(set(results)) == 1 and len(results) == 3
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from sandbox.build import store
+from sandbox.log import SilentProgress
+from test_build_store import slow_build
+store.result("slow", {}, slow_build, SilentProgress())
+"""
+
+
+def slow_build(work: store.Work) -> None:
+    (work.folder / "made").write_text("made")
+    script = 'echo begun; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.2; done; touch "$0"'
+    if not (paths.cache_dir() / "again").exists():
+        work.run(["sh", "-c", script, paths.cache_dir() / "orphan-ended"], timeout_s=60)
+
+
+def test_killed_build_is_waited_for_and_done_again() -> None:
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
+    killed = process.spawn([sys.executable, "-c", KILLED], env=env)
+    try:
+        deadline = time.monotonic() + 60
+        logs = paths.build_cache_dir() / "logs"
+        while not any("\nbegun" in log.read_text() for log in logs.glob("slow-*.log")):
+            assert killed.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        killed.kill()
+        killed.wait(20)
+    (paths.cache_dir() / "again").touch()
+    folder = store.result("slow", {}, slow_build, PROGRESS)
+    assert (folder / "made").is_file()
+    # The killed one's program would have written into the same folder.
+    assert (paths.cache_dir() / "orphan-ended").exists()
+    assert not list(paths.build_cache_dir().glob(".slow-*.new"))
 
 
 def test_old_results_make_room_and_used_ones_stay() -> None:
