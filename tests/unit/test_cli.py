@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from sandbox import paths
@@ -369,3 +370,18 @@ def test_a_terminal_is_needed_for_a_console(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     status, _, err = run("console")
     assert status == 2 and "no terminal" in err
+
+
+def test_a_console_is_typed_into_and_left(fake: Callable[[str], None]) -> None:
+    assert main(["up"]) == 0
+    terminal = pexpect.spawn(sys.executable, ["-m", "sandbox", "console"], cwd=ROOT, timeout=20)
+    try:
+        terminal.expect_exact("normal world of 'default'; Ctrl-] leaves")
+        terminal.send("typed\r")
+        terminal.expect_exact("typed\r")  # the fake QEMU echoes, as a shell would
+        terminal.send("\x1d")
+        terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close()
+    assert terminal.exitstatus == 0
+    assert b"typed\r" in Path(paths.machine_dir("default") / "normal.log").read_bytes()
