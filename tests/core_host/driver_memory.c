@@ -21,13 +21,17 @@ struct block {
 #endif
 #endif
 
-#ifdef __SANITIZE_ADDRESS__
-#include <sanitizer/asan_interface.h>
+/* After each block, for where there is no ASan to see a write past its end */
+#define FENCE_SIZE	64
+#define FENCE_BYTE	0xc5
 
 static size_t driver_total(size_t size)
 {
-	return size + sizeof(struct block) + CML_MEMORY_ALIGN;
+	return size + sizeof(struct block) + CML_MEMORY_ALIGN + FENCE_SIZE;
 }
+
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
 
 /* All of the malloc()ed block but the @size bytes handed out. */
 static void driver_poison(uint8_t *base, size_t size, uintptr_t addr)
@@ -73,18 +77,19 @@ static void *driver_alloc(void *ctx, size_t size)
 	}
 	if (fail_countdown > 0)
 		fail_countdown--;
-	if (size > SIZE_MAX - sizeof(*block) - CML_MEMORY_ALIGN)
+	if (size > SIZE_MAX / 2)
 		return NULL;
 
-	base = malloc(size + sizeof(*block) + CML_MEMORY_ALIGN);
+	base = malloc(driver_total(size));
 	if (!base)
 		return NULL;
 	addr = (uintptr_t)base + sizeof(*block) + CML_MEMORY_ALIGN - 1;
 	addr &= ~(uintptr_t)(CML_MEMORY_ALIGN - 1);
 	block = (struct block *)addr - 1;
 	*block = (struct block){ .size = size, .base = base };
-	driver_poison(base, size, addr);
 	memset((void *)addr, 0, size);
+	memset((uint8_t *)addr + size, FENCE_BYTE, FENCE_SIZE);
+	driver_poison(base, size, addr);
 	live_count++;
 
 	return (void *)addr;
@@ -103,6 +108,13 @@ static void driver_release(void *ctx, void *ptr, size_t size)
 		fprintf(stderr, "release of %zu bytes, allocated %zu\n", size,
 			block.size);
 		abort();
+	}
+	for (size_t i = 0; i < FENCE_SIZE; i++) {
+		if (((uint8_t *)ptr)[size + i] != FENCE_BYTE) {
+			fprintf(stderr, "write %zu past the end of %zu bytes\n",
+				i, size);
+			abort();
+		}
 	}
 	cml_wipe(ptr, size);
 	live_count--;
