@@ -12,6 +12,7 @@ import big_photo
 import numpy as np
 import preprocess
 import pytest
+from bad_photos import BAD
 from driver import Driver
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -27,25 +28,6 @@ GOOD = sorted(
     name for name, entry in MANIFEST.items() if "bad" not in entry and (PHOTOS / name).exists()
 )
 
-# What each bad photo of fixtures/photos is refused with
-BAD = {
-    "12bit": Status.JPEG_UNSUPPORTED,
-    "arithmetic": Status.JPEG_UNSUPPORTED,
-    "cmyk": Status.JPEG_COLORSPACE,
-    "empty": Status.JPEG_TRUNCATED,
-    "entropy": Status.JPEG_CORRUPT,
-    "lossless": Status.JPEG_UNSUPPORTED,
-    "no-tables": Status.JPEG_CORRUPT,
-    "png": Status.JPEG_CORRUPT,
-    "restart": Status.JPEG_CORRUPT,
-    "size": Status.JPEG_TOO_LARGE,
-    "size-progressive": Status.JPEG_TOO_LARGE,
-    "truncated": Status.JPEG_TRUNCATED,
-    "truncated-header": Status.JPEG_TRUNCATED,
-    "truncated-progressive": Status.JPEG_TRUNCATED,
-    "ycck": Status.JPEG_COLORSPACE,
-    "zero-height": Status.JPEG_CORRUPT,
-}
 BAD_PHOTOS = sorted(name for name, entry in MANIFEST.items() if "bad" in entry)
 
 
