@@ -1,0 +1,289 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that no honest client sends, straight through /dev/tee0: refused, and no panic."""
+
+import os
+import random
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from real_stack import MODEL, ROOT
+
+from sandbox import process
+from sandbox.machine.boot import GUEST_SHARE
+from sandbox.machine.guest import Guest
+from sandbox.machine.machine import Machine
+from sandbox.owner import keys, sealed_file
+from sandbox.owner.share import Share
+from sandbox.tee_abi import ERROR_BASE, PUSH_MAX_BYTES, Command, Status
+
+SUCCESS = 0
+ACCESS_DENIED = 0xFFFF0001
+EXCESS_DATA = 0xFFFF0004
+BAD_PARAMETERS = 0xFFFF0006
+NOT_SUPPORTED = 0xFFFF000A
+SHORT_BUFFER = 0xFFFF0010
+TARGET_DEAD = 0xFFFF3024
+NONE = "none"
+
+# What each command takes, as cml_ta.h says.
+RIGHT = {
+    Command.INFO: ("out:1024", NONE, NONE, NONE),
+    Command.PROVISION_KEY: ("value:1", "in:113", NONE, NONE),
+    Command.MODEL_BEGIN: ("in:48", NONE, NONE, NONE),
+    Command.MODEL_PUSH: ("in:100", NONE, NONE, NONE),
+    Command.MODEL_FINISH: ("out:32", NONE, NONE, NONE),
+    Command.INFER_BEGIN: ("in:48", NONE, NONE, NONE),
+    Command.INFER_PUSH: ("in:100", NONE, NONE, NONE),
+    Command.INFER_FINISH: ("outval", NONE, NONE, NONE),
+    Command.RESULT: ("out:16384", NONE, NONE, NONE),
+}
+KINDS = (NONE, "value:1", "inval:1", "outval", "in:100", "out:100", "inout:100")
+
+
+def cml(status: Status) -> int:
+    return ERROR_BASE + status
+
+
+class Probe:
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+
+    def run(self, lines: list[str]) -> list[int]:
+        """The TEE_Result of each line, in one session of its own."""
+        text = "".join(f"{line}\n" for line in ["open", *lines])
+        done = self._guest.run(["/tmp/tee_probe"], timeout_s=120.0, stdin=text.encode())
+        said = done.stdout.decode().splitlines()
+        assert (done.status, len(said)) == (0, len(lines) + 1), (done, said)
+        results = [int(line.split()[0], 16) if line.startswith("0x") else -1 for line in said]
+        assert results[0] == SUCCESS, said[0]
+        return results[1:]
+
+
+@pytest.fixture(scope="module")
+def probe(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
+    """tee_probe.c, statically linked, in the guest."""
+    program = tmp_path_factory.mktemp("probe") / "tee_probe"
+    source = Path(__file__).parent / "tee_probe.c"
+    argv: list[process.Argument] = ["aarch64-linux-gnu-gcc", "-static", "-O1", "-Wall", "-Wextra"]
+    argv += ["-Werror", f"-I{ROOT / 'ta/include'}", "-o", program, source]
+    process.run(argv, timeout_s=60.0)
+    with machine.guest() as guest:
+        guest.run(
+            ["sh", "-c", "cat >/tmp/tee_probe && chmod +x /tmp/tee_probe"],
+            timeout_s=30.0,
+            stdin=program.read_bytes(),
+            check=True,
+        )
+        yield Probe(guest)
+        guest.run(["rm", "-f", "/tmp/tee_probe"], timeout_s=20.0)
+
+
+def line(command: int, *params: str) -> str:
+    return shlex.join([str(int(command)), *params])
+
+
+def test_every_other_set_of_parameter_types_is_refused(probe: Probe) -> None:
+    """Each parameter of each command, given as each other kind; and all four at once."""
+    lines = []
+    for command, right in RIGHT.items():
+        for position in range(4):
+            for kind in KINDS:
+                if kind.split(":")[0] != right[position].split(":")[0]:
+                    changed = [*right[:position], kind, *right[position + 1 :]]
+                    lines.append(line(command, *changed))
+        lines += [line(command, *[kind] * 4) for kind in KINDS]
+    results = probe.run([*lines, line(Command.INFO, *RIGHT[Command.INFO])])
+    wrong = [
+        (asked, f"{got:#x}")
+        for asked, got in zip(lines, results, strict=False)
+        if got != BAD_PARAMETERS
+    ]
+    assert wrong == []
+    assert results[-1] == SUCCESS
+
+
+def test_commands_that_do_not_exist(probe: Probe) -> None:
+    ids = [9, 10, 255, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+    assert probe.run([line(i, NONE, NONE, NONE, NONE) for i in ids]) == [NOT_SUPPORTED] * len(ids)
+
+
+def test_commands_out_of_order(probe: Probe) -> None:
+    expected = {
+        Command.MODEL_PUSH: cml(Status.BAD_STATE),
+        Command.MODEL_FINISH: cml(Status.BAD_STATE),
+        Command.INFER_PUSH: cml(Status.BAD_STATE),
+        Command.INFER_FINISH: cml(Status.BAD_STATE),
+        Command.RESULT: cml(Status.RESULT_MISSING),
+    }
+    lines = [line(command, *RIGHT[command]) for command in expected]
+    assert probe.run(lines) == list(expected.values())
+
+
+def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
+    short = cml(Status.HEADER_MALFORMED)
+    key = cml(Status.KEY_MALFORMED)
+    cases: list[tuple[str, int | set[int]]] = [
+        (line(Command.INFO, "out:0", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.INFO, "out:1", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.INFO, "nullout:0", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.INFO, "out:4000000", NONE, NONE, NONE), SUCCESS),
+        (line(Command.MODEL_BEGIN, "in:0", NONE, NONE, NONE), short),
+        (line(Command.MODEL_BEGIN, "nullin:0", NONE, NONE, NONE), short),
+        (line(Command.MODEL_BEGIN, "in:47", NONE, NONE, NONE), short),
+        (line(Command.MODEL_BEGIN, "in:49", NONE, NONE, NONE), short),
+        (line(Command.MODEL_BEGIN, f"in:{PUSH_MAX_BYTES}", NONE, NONE, NONE), short),
+        (line(Command.MODEL_BEGIN, f"in:{PUSH_MAX_BYTES + 1}", NONE, NONE, NONE), EXCESS_DATA),
+        (line(Command.INFER_BEGIN, "nullin:0", NONE, NONE, NONE), short),
+        (line(Command.INFER_BEGIN, "in:4000000", NONE, NONE, NONE), EXCESS_DATA),
+        (line(Command.PROVISION_KEY, "value:1", "nullin:0", NONE, NONE), key),
+        (line(Command.PROVISION_KEY, "value:1", "in:0", NONE, NONE), key),
+        (line(Command.PROVISION_KEY, "value:1", "in:112", NONE, NONE), key),
+        (line(Command.PROVISION_KEY, "value:1", "in:4000000", NONE, NONE), key),
+        (line(Command.PROVISION_KEY, "value:0", "in:113", NONE, NONE), BAD_PARAMETERS),
+        (line(Command.PROVISION_KEY, "value:3", "in:113", NONE, NONE), BAD_PARAMETERS),
+        (line(Command.PROVISION_KEY, "value:257", "in:113", NONE, NONE), BAD_PARAMETERS),
+        (line(Command.RESULT, "nullout:0", NONE, NONE, NONE), cml(Status.RESULT_MISSING)),
+    ]
+    # A size without memory: somebody refuses, or OP-TEE makes the size 0.
+    for command, size in [
+        (Command.MODEL_BEGIN, 48),
+        (Command.INFER_BEGIN, 48),
+        (Command.MODEL_BEGIN, 0xFFFFFFFFFFFFFFFF),
+        (Command.INFER_BEGIN, 1 << 40),
+    ]:
+        refusals = {-1, BAD_PARAMETERS, EXCESS_DATA, ACCESS_DENIED, short}
+        cases.append((line(command, f"nullin:{size}", NONE, NONE, NONE), refusals))
+    results = probe.run([asked for asked, _ in cases])
+    for (asked, expected), got in zip(cases, results, strict=True):
+        allowed = expected if isinstance(expected, set) else {expected}
+        assert got in allowed, (asked, f"{got:#x}")
+
+
+@pytest.fixture
+def sealed(machine: Machine, probe: Probe, guest: Guest) -> Iterator[dict[str, str]]:
+    """Sealed files in the share, by name, as words for the probe: for any session of this TA."""
+    share = Share(machine.share)
+    data_key, model_key = keys.new_key(), keys.new_key()
+    info = guest.run(["cml-ca", "info"], timeout_s=60.0, check=True).stdout
+    public = bytes.fromhex(info.decode().split('"public_key":"')[1].split('"')[0])
+    model = sealed_file.seal_model(model_key, MODEL.read_bytes())
+    photo = sealed_file.seal_photo(
+        data_key, (ROOT / "fixtures/photos/chelsea.jpg").read_bytes(), score_threshold=0.5
+    )
+    contents = {
+        "data-key": keys.wrap(data_key, keys.Slot.DATA, public),
+        "model-key": keys.wrap(model_key, keys.Slot.MODEL, public),
+        "model-header": model.header.pack(),
+        "photo-header": photo.header.pack(),
+        "photo": photo.stream,
+    }
+    for offset in range(0, len(model.stream), PUSH_MAX_BYTES):
+        part = model.stream[offset : offset + PUSH_MAX_BYTES]
+        contents[f"model-{offset // PUSH_MAX_BYTES}"] = part
+    placed = {name: share.put(content, "probe") for name, content in contents.items()}
+    yield {name: f"file:{GUEST_SHARE}/{path.name}" for name, path in placed.items()}
+    for path in placed.values():
+        share.drop(path)
+
+
+def loaded(sealed: dict[str, str]) -> list[str]:
+    """Keys and model, step by step."""
+    parts = [word for name, word in sealed.items() if name[6:].isdigit()]
+    return [
+        line(Command.PROVISION_KEY, "value:1", sealed["data-key"], NONE, NONE),
+        line(Command.PROVISION_KEY, "value:2", sealed["model-key"], NONE, NONE),
+        line(Command.MODEL_BEGIN, sealed["model-header"], NONE, NONE, NONE),
+        *(line(Command.MODEL_PUSH, part, NONE, NONE, NONE) for part in parts),
+        line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE),
+    ]
+
+
+def inferred(sealed: dict[str, str]) -> list[str]:
+    return [
+        line(Command.INFER_BEGIN, sealed["photo-header"], NONE, NONE, NONE),
+        line(Command.INFER_PUSH, sealed["photo"], NONE, NONE, NONE),
+        line(Command.INFER_FINISH, "outval", NONE, NONE, NONE),
+        line(Command.RESULT, "out:16384", NONE, NONE, NONE),
+    ]
+
+
+def test_what_a_command_leaves_behind(probe: Probe, sealed: dict[str, str]) -> None:
+    """The state rules of cml_ta.h, one by one, in one session with a model."""
+    begin, push, finish, result = inferred(sealed)
+    small = line(Command.RESULT, "out:10", NONE, NONE, NONE)
+    nothing = line(Command.INFER_PUSH, "in:0", NONE, NONE, NONE)
+    null = line(Command.INFER_PUSH, "nullin:0", NONE, NONE, NONE)
+    large = line(Command.INFER_PUSH, f"in:{PUSH_MAX_BYTES + 1}", NONE, NONE, NONE)
+    data_key = line(Command.PROVISION_KEY, "value:1", sealed["data-key"], NONE, NONE)
+    model_begin = line(Command.MODEL_BEGIN, sealed["model-header"], NONE, NONE, NONE)
+    garbage = line(Command.MODEL_BEGIN, "in:48", NONE, NONE, NONE)
+    bad, missing = cml(Status.BAD_STATE), cml(Status.RESULT_MISSING)
+    steps: list[tuple[str, int]] = [
+        # A result waits until it fits, and is gone once taken.
+        *[(step, SUCCESS) for step in (begin, push, finish)],
+        (small, SHORT_BUFFER),
+        (result, SUCCESS),
+        (result, missing),
+        # Nothing pushed is no harm; too much pushed drops the photo.
+        *[(step, SUCCESS) for step in (begin, nothing, null, push, finish, result)],
+        (begin, SUCCESS),
+        (large, EXCESS_DATA),
+        (push, bad),
+        # A BEGIN begins anew, and drops a waiting result.
+        *[(step, SUCCESS) for step in (begin, push, begin, push, finish, begin)],
+        (result, missing),
+        # A stream that goes on after its end.
+        (push, SUCCESS),
+        (push, cml(Status.STREAM_EXTENDED)),
+        (finish, bad),
+        # A new data key drops the photo in flight.
+        *[(step, SUCCESS) for step in (begin, push, data_key)],
+        (finish, bad),
+        # A model that is refused at its header leaves the loaded one; a good header drops it.
+        (garbage, cml(Status.HEADER_MALFORMED)),
+        *[(step, SUCCESS) for step in (begin, push, finish, result)],
+        (model_begin, SUCCESS),
+        (begin, cml(Status.MODEL_MISSING)),
+        (line(Command.MODEL_FINISH, "out:31", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE), cml(Status.STREAM_TRUNCATED)),
+        (line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE), bad),
+    ]
+    before = loaded(sealed)
+    results = probe.run([*before, *(asked for asked, _ in steps)])
+    assert results[: len(before)] == [SUCCESS] * len(before)
+    for (asked, expected), got in zip(steps, results[len(before) :], strict=True):
+        assert f"{got:#x}" == f"{expected:#x}", asked
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_commands_never_kill_the_ta(probe: Probe, sealed: dict[str, str], seed: int) -> None:
+    """Good and bad parts in any order; at the end the session does its work all the same."""
+    dice = random.Random(seed)
+    words = [*sealed.values(), "in:0", "in:48", "in:113", "in:65536", "nullin:0"]
+    outs = ["out:0", "out:32", "out:1024", "out:16384", "nullout:0"]
+    lines = []
+    for _ in range(100):
+        command = dice.choice(list(RIGHT))
+        params = list(RIGHT[command])
+        for i, kind in enumerate(params):
+            if kind.startswith("in:"):
+                params[i] = dice.choice(words)
+            elif kind.startswith("out:"):
+                params[i] = dice.choice(outs)
+            elif kind.startswith("value:"):
+                params[i] = f"value:{dice.choice([0, 1, 2, 3])}"
+        lines.append(line(command, *params))
+    good = [*loaded(sealed), *inferred(sealed)]
+    results = probe.run([*lines, *good])
+    assert TARGET_DEAD not in results
+    assert -1 not in results
+    assert results[-len(good) :] == [SUCCESS] * len(good)
+
+
+def test_sessions_left_open_by_a_client_that_dies_are_closed(probe: Probe, guest: Guest) -> None:
+    """Ten clients end without closing: their secure memory is free again."""
+    for _ in range(10):
+        probe.run([line(Command.INFO, *RIGHT[Command.INFO])])
+    assert guest.run(["cml-ca", "info"], timeout_s=60.0).status == os.EX_OK
