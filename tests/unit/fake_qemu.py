@@ -9,7 +9,7 @@ archive that a real guest would unpack. FAKE_MODE says how it behaves:
     hang            replays a boot that stops (TF-A for 8 cores, started with 10)
     tee-panic       replays a boot in which OP-TEE panics (no room for 32 threads' stacks)
     exit            complains and exits, as QEMU does about a bad argument
-    dies            exits in the middle of a good boot
+    dies            exits in the middle of a good boot, after it was asked for the port
     ta-panic        a good boot, but the TA panics when it is asked
     no-ta           `cml-ca info` fails
     no-client       the image has no cml-ca
@@ -44,6 +44,7 @@ RECORDINGS = {
     "tee-panic": "boot.bad-tee-panic",
 }
 TA_PANIC = b"E/TC:? 0 TA panicked with code 0xffff0006\r\n"
+PORT_TOLD = threading.Event()
 INFO = {"ok": True, "abi": 1, "version": "0.1.0", "cpu": ["dotprod", "i8mm"]}
 
 
@@ -109,6 +110,8 @@ def replay(consoles: dict[str, Console]) -> None:
         time.sleep(LINE_S)
     for number, line in enumerate(normal):
         if MODE == "dies" and number == len(normal) // 2:
+            PORT_TOLD.wait()
+            time.sleep(0.1)
             os._exit(7)
         if MODE == "event-failed" and b"@sandbox share" in line:
             line = b"@sandbox failed share: mount: mounting share failed: No such device\r\n"
@@ -247,6 +250,8 @@ def serve_qmp(server: socket.socket, port: int) -> None:
                 elif command == "query-status":
                     reply = {"status": "running"}
                 stream.write(json.dumps({"return": reply}).encode() + b"\n")
+                if command == "human-monitor-command":
+                    PORT_TOLD.set()
                 if command == "quit" and MODE != "stubborn":
                     os._exit(0)
 
