@@ -16,11 +16,18 @@ static size_t patch_size(const struct cml_conv *conv)
 	return (size_t)conv->kernel_h * conv->kernel_w * conv->in_c;
 }
 
-/* A panel, and one pixel's values in a row. */
+/* A panel, one pixel's values in a row, and incomplete blocks of weights. */
 size_t op_conv2d_s8_neon_scratch_size(const struct cml_conv *conv)
 {
-	return (CML_PANEL_PIXELS + 1) *
-	       round_up(patch_size(conv), CML_PANEL_MAX_BLOCK);
+	size_t patch = patch_size(conv);
+	size_t size = (CML_PANEL_PIXELS + 1) *
+		      round_up(patch, CML_PANEL_MAX_BLOCK);
+
+	if (patch % CML_PANEL_MAX_BLOCK)
+		size += round_up(conv->out_c, CML_PANEL_CHANNELS) *
+			CML_PANEL_MAX_BLOCK;
+
+	return size;
 }
 
 /* Of each eight {0, 1, 2, 3, 4, 5, 6, 7}: {0, 4, 1, 5, 2, 6, 3, 7} */
@@ -108,37 +115,56 @@ static void scatter(const int8_t *row, size_t patch, size_t block,
 	}
 }
 
+static void copy_tails(const struct cml_conv *conv, size_t patch, size_t block,
+		       int8_t *tails)
+{
+	size_t rest = patch % block;
+	const int8_t *weights = conv->weights + patch - rest;
+
+	memset(tails, 0, round_up(conv->out_c, CML_PANEL_CHANNELS) * block);
+	for (int32_t c = 0; c < conv->out_c; c++) {
+		memcpy(tails, weights, rest);
+		tails += block;
+		weights += patch;
+	}
+}
+
 void cml_conv2d_panels(const struct cml_op *op, size_t block,
 		       cml_panel_kernel kernel)
 {
 	const struct cml_conv *conv = &op->conv;
 	size_t pixel_count = (size_t)conv->out_h * conv->out_w;
 	size_t patch = patch_size(conv);
-	int8_t *panel = op->scratch;
-	int8_t *row = panel + CML_PANEL_PIXELS * round_up(patch, block);
-	int8_t *output = op->output;	/* (out_h * out_w, out_c) */
+	int8_t *data = op->scratch;
+	int8_t *row = data + CML_PANEL_PIXELS * round_up(patch, block);
+	int8_t *tails = row + round_up(patch, block);
+	struct cml_panel panel = {
+		.data = data, .patch = patch, .tails = tails,
+		.output = op->output,	/* (out_h * out_w, out_c) */
+	};
 	int32_t oy = 0;
 	int32_t ox = 0;
 	/* A kernel of 1 x 1 never reads padding. */
 	bool in_place = conv->kernel_h == 1 && conv->kernel_w == 1 &&
 			patch % block == 0;
 
+	if (patch % block)
+		copy_tails(conv, patch, block, tails);
 	for (size_t first = 0; first < pixel_count;
 	     first += CML_PANEL_PIXELS) {
-		size_t pixels = pixel_count - first;
-
-		if (pixels > CML_PANEL_PIXELS)
-			pixels = CML_PANEL_PIXELS;
-		for (size_t i = 0; i < pixels; i++) {
+		panel.pixels = pixel_count - first;
+		if (panel.pixels > CML_PANEL_PIXELS)
+			panel.pixels = CML_PANEL_PIXELS;
+		for (size_t i = 0; i < panel.pixels; i++) {
 			scatter(gather(op, oy, ox, in_place, row), patch, block,
-				i, panel);
+				i, data);
 			if (++ox == conv->out_w) {
 				ox = 0;
 				oy++;
 			}
 		}
-		kernel(conv, panel, patch, output, pixels);
-		output += pixels * conv->out_c;
+		kernel(conv, &panel);
+		panel.output += panel.pixels * conv->out_c;
 	}
 }
 

@@ -11,8 +11,8 @@
  *
  * Weights stay where they are in the model, (out_c, patch), and are read in
  * rows; the kernel puts the numbers side by side as its instruction wants
- * them. Both operands are padded to a whole block: the panel with anything,
- * the weights with zeros.
+ * them. Where a row does not end with a whole block, its last one is copied to
+ * scratch with zeros after it; what the panel has there does not matter.
  */
 #ifndef CML_CONV2D_PANEL_H
 #define CML_CONV2D_PANEL_H
@@ -26,20 +26,25 @@
 #define CML_PANEL_CHANNELS	8
 #define CML_PANEL_MAX_BLOCK	16
 
-/*
- * Multiplies a panel with all weights, and writes @pixels (1 to 8) pixels of
- * the output.
- */
+struct cml_panel {
+	const int8_t *data;
+	size_t pixels;		/* 1 to 8 are wanted */
+	size_t patch;
+	/* (out_c up to whole tiles, block): incomplete blocks of weights */
+	const int8_t *tails;
+	int8_t *output;		/* (pixels, out_c) */
+};
+
+/* Multiplies a panel with all weights, and writes the output. */
 typedef void (*cml_panel_kernel)(const struct cml_conv *conv,
-				 const int8_t *panel, size_t patch,
-				 int8_t *output, size_t pixels);
+				 const struct cml_panel *panel);
 
 void cml_conv2d_panels(const struct cml_op *op, size_t block,
 		       cml_panel_kernel kernel);
 
 /*
- * Rows of weights for the 8 channels from @first; where there are fewer, the
- * last is repeated, and what comes of it is not stored.
+ * Weights of the 8 channels from @first on; where there are fewer, the last is
+ * repeated, and what comes of it is not stored.
  */
 static inline void cml_panel_rows(const struct cml_conv *conv, size_t patch,
 				  size_t first, const int8_t *rows[8])
@@ -49,16 +54,6 @@ static inline void cml_panel_rows(const struct cml_conv *conv, size_t patch,
 	for (size_t i = 0; i < CML_PANEL_CHANNELS; i++)
 		rows[i] = conv->weights +
 			  (first + i < last ? first + i : last) * patch;
-}
-
-/* The last, incomplete block of each row, with zeros after it. */
-static inline void cml_panel_tail(const int8_t *const rows[8], size_t offset,
-				  size_t len,
-				  int8_t tail[8][CML_PANEL_MAX_BLOCK])
-{
-	for (size_t i = 0; i < CML_PANEL_CHANNELS; i++)
-		for (size_t j = 0; j < CML_PANEL_MAX_BLOCK; j++)
-			tail[i][j] = j < len ? rows[i][offset + j] : 0;
 }
 
 /*
@@ -114,14 +109,15 @@ cml_panel_pair(int32x4_t a0, int32x4_t a1, int32x4_t a2, int32x4_t a3,
 		cml_neon_output(a3, fast, factors->j3, range));
 }
 
-/*
- * @pixels pixels of a tile, in pairs, at most @count channels each, to a
- * matrix with @stride channels a row.
- */
-static inline void cml_panel_store(const int8x16_t *pairs, int8_t *output,
-				   size_t pixels, size_t stride, size_t count)
+/* Channels from @first on of all pixels, which come in pairs. */
+static inline void cml_panel_store(const struct cml_conv *conv,
+				   const struct cml_panel *panel, size_t first,
+				   const int8x16_t *pairs)
 {
-	for (size_t i = 0; i < pixels; i++) {
+	int8_t *output = panel->output + first;
+	size_t count = conv->out_c - first;
+
+	for (size_t i = 0; i < panel->pixels; i++) {
 		int8x8_t bytes = i % 2 ? vget_high_s8(pairs[i / 2]) :
 				 vget_low_s8(pairs[i / 2]);
 		int8_t some[CML_PANEL_CHANNELS];
@@ -132,7 +128,7 @@ static inline void cml_panel_store(const int8x16_t *pairs, int8_t *output,
 			vst1_s8(some, bytes);
 			memcpy(output, some, count);
 		}
-		output += stride;
+		output += conv->out_c;
 	}
 }
 

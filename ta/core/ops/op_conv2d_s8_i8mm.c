@@ -34,11 +34,11 @@
 		} \
 	} while (0)
 
-/* Weights of channels @j and @j + 4: a block each, side by side */
-#define WEIGHTS(rows, j, k) \
-	vcombine_s8(vld1_s8((rows)[j] + (k)), vld1_s8((rows)[(j) + 4] + (k)))
+/* A block of weights of each of two channels, side by side */
+#define WEIGHTS(row0, row1) \
+	vcombine_s8(vld1_s8(row0), vld1_s8(row1))
 
-/* The same of two blocks, with whole loads */
+/* The same of channels @j and @j + 4, and of two blocks, with whole loads */
 #define WEIGHTS2(b, b2, rows, j, k) \
 	do { \
 		int64x2_t r0_ = vreinterpretq_s64_s8( \
@@ -61,26 +61,22 @@
 	cml_panel_pair(acc[i][0], acc[i][1], acc[i][2], acc[i][3], fast, \
 		       factors, range)
 
-/*
- * The first @pairs pairs of pixels of the panel times the channels of @rows.
- * Stack: 128 bytes of tail.
- */
+/* The first @pairs pairs of pixels times the channels from @c on. */
 TARGET static INLINE void
-multiply(const int8_t *panel, int pairs, const int8_t *const rows[8],
-	 size_t patch, const int32_t *bias, bool fast,
-	 const struct cml_panel_factors *factors, struct cml_neon_range range,
-	 int8x16_t *out)
+multiply(const struct cml_conv *conv, const struct cml_panel *panel, size_t c,
+	 int pairs, bool fast, struct cml_neon_range range, int8x16_t *out)
 {
-	int8_t tail[CML_PANEL_CHANNELS][CML_PANEL_MAX_BLOCK];
-	const int8_t *const tails[CML_PANEL_CHANNELS] = {
-		tail[0], tail[1], tail[2], tail[3],
-		tail[4], tail[5], tail[6], tail[7],
-	};
+	struct cml_panel_factors factors = cml_panel_factors(conv, c, range);
+	const int32_t *bias = conv->bias + c;
+	const int8_t *data = panel->data;
+	size_t patch = panel->patch;
 	size_t whole = patch - patch % BLOCK;
 	size_t k = 0;
+	const int8_t *rows[CML_PANEL_CHANNELS];
 	int32x4_t acc[4][4];
 	int8x16_t b[4];
 
+	cml_panel_rows(conv, patch, c, rows);
 	START(acc, 0, bias);
 	START(acc, 1, bias);
 	START(acc, 2, bias);
@@ -93,39 +89,39 @@ multiply(const int8_t *panel, int pairs, const int8_t *const rows[8],
 		WEIGHTS2(b, b2, rows, 1, k);
 		WEIGHTS2(b, b2, rows, 2, k);
 		WEIGHTS2(b, b2, rows, 3, k);
-		MULTIPLY(acc, pairs, panel, b);
-		MULTIPLY(acc, pairs, panel + CML_PANEL_PIXELS * BLOCK, b2);
-		panel += 2 * CML_PANEL_PIXELS * BLOCK;
+		MULTIPLY(acc, pairs, data, b);
+		MULTIPLY(acc, pairs, data + CML_PANEL_PIXELS * BLOCK, b2);
+		data += 2 * CML_PANEL_PIXELS * BLOCK;
 	}
 	if (k < whole) {
-		b[0] = WEIGHTS(rows, 0, k);
-		b[1] = WEIGHTS(rows, 1, k);
-		b[2] = WEIGHTS(rows, 2, k);
-		b[3] = WEIGHTS(rows, 3, k);
-		MULTIPLY(acc, pairs, panel, b);
-		panel += CML_PANEL_PIXELS * BLOCK;
+		b[0] = WEIGHTS(rows[0] + k, rows[4] + k);
+		b[1] = WEIGHTS(rows[1] + k, rows[5] + k);
+		b[2] = WEIGHTS(rows[2] + k, rows[6] + k);
+		b[3] = WEIGHTS(rows[3] + k, rows[7] + k);
+		MULTIPLY(acc, pairs, data, b);
+		data += CML_PANEL_PIXELS * BLOCK;
 	}
 	if (whole < patch) {
-		cml_panel_tail(rows, whole, patch - whole, tail);
-		b[0] = WEIGHTS(tails, 0, 0);
-		b[1] = WEIGHTS(tails, 1, 0);
-		b[2] = WEIGHTS(tails, 2, 0);
-		b[3] = WEIGHTS(tails, 3, 0);
-		MULTIPLY(acc, pairs, panel, b);
+		const int8_t *tails = panel->tails + c * BLOCK;
+
+		b[0] = WEIGHTS(tails, tails + 4 * BLOCK);
+		b[1] = WEIGHTS(tails + BLOCK, tails + 5 * BLOCK);
+		b[2] = WEIGHTS(tails + 2 * BLOCK, tails + 6 * BLOCK);
+		b[3] = WEIGHTS(tails + 3 * BLOCK, tails + 7 * BLOCK);
+		MULTIPLY(acc, pairs, data, b);
 	}
 
-	out[0] = PAIR(acc, 0, fast, factors, range);
+	out[0] = PAIR(acc, 0, fast, &factors, range);
 	if (pairs > 1)
-		out[1] = PAIR(acc, 1, fast, factors, range);
+		out[1] = PAIR(acc, 1, fast, &factors, range);
 	if (pairs > 2) {
-		out[2] = PAIR(acc, 2, fast, factors, range);
-		out[3] = PAIR(acc, 3, fast, factors, range);
+		out[2] = PAIR(acc, 2, fast, &factors, range);
+		out[3] = PAIR(acc, 3, fast, &factors, range);
 	}
 }
 
 TARGET static INLINE void multiply_all(const struct cml_conv *conv,
-				       const int8_t *panel, size_t patch,
-				       int8_t *output, size_t pixels,
+				       const struct cml_panel *panel,
 				       int pairs, bool fast)
 {
 	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
@@ -133,31 +129,24 @@ TARGET static INLINE void multiply_all(const struct cml_conv *conv,
 	size_t channels = conv->out_c;
 
 	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
-		struct cml_panel_factors factors =
-			cml_panel_factors(conv, c, range);
-		const int8_t *rows[CML_PANEL_CHANNELS];
 		int8x16_t tile[CML_PANEL_PIXELS / 2];
 
-		cml_panel_rows(conv, patch, c, rows);
-		multiply(panel, pairs, rows, patch, conv->bias + c, fast,
-			 &factors, range, tile);
-		cml_panel_store(tile, output + c, pixels, channels,
-				channels - c);
+		multiply(conv, panel, c, pairs, fast, range, tile);
+		cml_panel_store(conv, panel, c, tile);
 	}
 }
 
 TARGET static void panel_kernel(const struct cml_conv *conv,
-				const int8_t *panel, size_t patch,
-				int8_t *output, size_t pixels)
+				const struct cml_panel *panel)
 {
 	if (!conv->fast)
-		multiply_all(conv, panel, patch, output, pixels, 4, false);
-	else if (pixels > 4)
-		multiply_all(conv, panel, patch, output, pixels, 4, true);
-	else if (pixels > 2)
-		multiply_all(conv, panel, patch, output, pixels, 2, true);
+		multiply_all(conv, panel, 4, false);
+	else if (panel->pixels > 4)
+		multiply_all(conv, panel, 4, true);
+	else if (panel->pixels > 2)
+		multiply_all(conv, panel, 2, true);
 	else
-		multiply_all(conv, panel, patch, output, pixels, 1, true);
+		multiply_all(conv, panel, 1, true);
 }
 
 void op_conv2d_s8_i8mm(const struct cml_op *op)

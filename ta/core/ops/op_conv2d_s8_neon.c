@@ -47,20 +47,17 @@ static inline int32x4_t dot(int32x4_t acc, int8x16_t a, int8x16_t b)
 		  vpaddq_s32(vpaddq_s32(acc[0][j], acc[0][(j) + 4]), \
 			     vpaddq_s32(acc[1][j], acc[1][(j) + 4])))
 
-/*
- * Two pixels, the first at @panel, times the channels of @rows; @tails has
- * the rows' incomplete blocks.
- */
+/* Pixels @p and @p + 1 times the channels from @c on. */
 static int8x16_t multiply(const struct cml_conv *conv,
-			  const int8_t *panel,
-			  const int8_t *const rows[8],
-			  const int8_t *const tails[8], size_t patch,
-			  size_t first,
+			  const struct cml_panel *panel, size_t p,
+			  size_t c, const int8_t *const rows[8],
+			  const int8_t *const tails[8],
 			  const struct cml_panel_factors *factors,
 			  struct cml_neon_range range)
 {
-	const int32_t *bias = conv->bias + first;
-	size_t whole = patch - patch % BLOCK;
+	const int32_t *bias = conv->bias + c;
+	const int8_t *data = panel->data + p * BLOCK;
+	size_t whole = panel->patch - panel->patch % BLOCK;
 	int32x4_t zero = vdupq_n_s32(0);
 	int32x4_t acc[2][8] = {
 		{ zero, zero, zero, zero, zero, zero, zero, zero },
@@ -70,14 +67,14 @@ static int8x16_t multiply(const struct cml_conv *conv,
 	int8x16_t a1 = vdupq_n_s8(0);
 
 	for (size_t k = 0; k < whole; k += BLOCK) {
-		a0 = vld1q_s8(panel);
-		a1 = vld1q_s8(panel + BLOCK);
+		a0 = vld1q_s8(data);
+		a1 = vld1q_s8(data + BLOCK);
 		MULTIPLY(acc, a0, a1, rows, k);
-		panel += CML_PANEL_PIXELS * BLOCK;
+		data += CML_PANEL_PIXELS * BLOCK;
 	}
-	if (whole < patch) {
-		a0 = vld1q_s8(panel);
-		a1 = vld1q_s8(panel + BLOCK);
+	if (whole < panel->patch) {
+		a0 = vld1q_s8(data);
+		a1 = vld1q_s8(data + BLOCK);
 		MULTIPLY(acc, a0, a1, tails, 0);
 	}
 
@@ -86,35 +83,27 @@ static int8x16_t multiply(const struct cml_conv *conv,
 			      conv->fast, factors, range);
 }
 
-/* Stack: 128 bytes of tail. */
-static void panel_kernel(const struct cml_conv *conv, const int8_t *panel,
-			 size_t patch, int8_t *output, size_t pixels)
+static void panel_kernel(const struct cml_conv *conv,
+			  const struct cml_panel *panel)
 {
 	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
 						     conv->min, conv->max);
-	int8_t tail[CML_PANEL_CHANNELS][CML_PANEL_MAX_BLOCK] = { 0 };
-	const int8_t *const tails[CML_PANEL_CHANNELS] = {
-		tail[0], tail[1], tail[2], tail[3],
-		tail[4], tail[5], tail[6], tail[7],
-	};
-	size_t rest = patch % BLOCK;
 	size_t channels = conv->out_c;
 
 	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
 		struct cml_panel_factors factors =
 			cml_panel_factors(conv, c, range);
 		const int8_t *rows[CML_PANEL_CHANNELS];
+		const int8_t *tails[CML_PANEL_CHANNELS];
 		int8x16_t tile[CML_PANEL_PIXELS / 2];
 
-		cml_panel_rows(conv, patch, c, rows);
-		if (rest)
-			cml_panel_tail(rows, patch - rest, rest, tail);
-		for (size_t p = 0; p < pixels; p += 2)
-			tile[p / 2] = multiply(conv, panel + p * BLOCK, rows,
-					       tails, patch, c, &factors,
-					       range);
-		cml_panel_store(tile, output + c, pixels, channels,
-				channels - c);
+		cml_panel_rows(conv, panel->patch, c, rows);
+		for (size_t i = 0; i < CML_PANEL_CHANNELS; i++)
+			tails[i] = panel->tails + (c + i) * BLOCK;
+		for (size_t p = 0; p < panel->pixels; p += 2)
+			tile[p / 2] = multiply(conv, panel, p, c, rows, tails,
+					       &factors, range);
+		cml_panel_store(conv, panel, c, tile);
 	}
 }
 

@@ -74,7 +74,7 @@ static void choose_kernel(uint32_t cpu, const struct cml_tflite_tensor *weights,
 	op->run = op_depthwise_conv2d_s8;
 #if defined(__aarch64__)
 	if (!(cpu & CML_CPU_NEON) || op->conv.depth_multiplier != 1 ||
-	    op->conv.out_c < CML_CHANNEL_GROUP ||
+	    op->conv.out_c < CML_DEPTHWISE_NEON_GROUP ||
 	    memchr(weights->data.ptr, (uint8_t)INT8_MIN, weights->data.len))
 		return;
 	op->run = op_depthwise_conv2d_s8_neon;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * For each output pixel a list of where its taps are in the input is made;
- * taps outside of it point to a row of zero points. Then eight
+ * taps outside of it point to a row of zero points. Then sixteen
  * channels at a time, all taps, without a branch.
  */
 #if defined(__aarch64__)
@@ -10,8 +10,6 @@
 
 #include "neon.h"
 #include "ops.h"
-
-#define GROUP	CML_CHANNEL_GROUP
 
 static size_t tap_count(const struct cml_conv *conv)
 {
@@ -48,47 +46,12 @@ static void find_taps(const struct cml_op *op, int32_t oy, int32_t ox,
 	}
 }
 
-struct accumulators {
-	int32x4_t v0, v1;	/* eight channels */
-};
-
-/*
- * Channels @c to @c + 7 of one pixel. Two products are added in 16 bits
- * first: at most 2 * 128 * 127, as no weight is -128.
- */
-static inline struct accumulators accumulate(const struct cml_conv *conv,
-					     int32_t c,
-					     const int8_t *const *taps,
-					     size_t count)
-{
-	const int8_t *weights = conv->weights + c;	/* (taps, out_c) */
-	struct accumulators acc = {
-		.v0 = vld1q_s32(conv->bias + c),
-		.v1 = vld1q_s32(conv->bias + c + 4),
-	};
-	size_t stride = conv->out_c;
-	size_t i = 0;
-
-	for (; i + 1 < count; i += 2) {
-		int16x8_t sum = vmull_s8(vld1_s8(taps[i] + c),
-					 vld1_s8(weights));
-
-		sum = vmlal_s8(sum, vld1_s8(taps[i + 1] + c),
-			       vld1_s8(weights + stride));
-		acc.v0 = vaddw_s16(acc.v0, vget_low_s16(sum));
-		acc.v1 = vaddw_high_s16(acc.v1, sum);
-		weights += 2 * stride;
-	}
-	if (i < count) {
-		int16x8_t sum = vmull_s8(vld1_s8(taps[i] + c),
-					 vld1_s8(weights));
-
-		acc.v0 = vaddw_s16(acc.v0, vget_low_s16(sum));
-		acc.v1 = vaddw_high_s16(acc.v1, sum);
-	}
-
-	return acc;
-}
+/* Onto sixteen sums, eight of which are in @product's lanes. */
+#define ADD_WIDE(low, high, product) \
+	do { \
+		low = vaddw_s16(low, vget_low_s16(product)); \
+		high = vaddw_high_s16(high, product); \
+	} while (0)
 
 static inline int32x4_t four_outputs(const struct cml_conv *conv, int32_t c,
 				     int32x4_t acc,
@@ -101,40 +64,57 @@ static inline int32x4_t four_outputs(const struct cml_conv *conv, int32_t c,
 	return cml_neon_output(acc, conv->fast, factor, range);
 }
 
-/* Channels @c to @c + 7, then @second to @second + 7 */
-static inline int8x16_t outputs(const struct cml_conv *conv, int32_t c,
-				int32_t second, const int8_t *const *taps,
-				size_t count, struct cml_neon_range range)
+/*
+ * Channels @c to @c + 15 of one pixel. Two products are added in 16 bits
+ * first: at most 2 * 128 * 127, as no weight is -128.
+ */
+static int8x16_t outputs(const struct cml_conv *conv, int32_t c,
+			 const int8_t *const *taps, size_t count,
+			 struct cml_neon_range range)
 {
-	struct accumulators a = accumulate(conv, c, taps, count);
-	struct accumulators b = accumulate(conv, second, taps, count);
+	const int8_t *weights = conv->weights + c;	/* (taps, out_c) */
+	int32x4_t acc0 = vld1q_s32(conv->bias + c);
+	int32x4_t acc1 = vld1q_s32(conv->bias + c + 4);
+	int32x4_t acc2 = vld1q_s32(conv->bias + c + 8);
+	int32x4_t acc3 = vld1q_s32(conv->bias + c + 12);
+	size_t stride = conv->out_c;
+	int16x8_t low = vdupq_n_s16(0);
+	int16x8_t high = vdupq_n_s16(0);
+	size_t i = 0;
 
-	return cml_neon_concatenate(
-		four_outputs(conv, c, a.v0, range),
-		four_outputs(conv, c + 4, a.v1, range),
-		four_outputs(conv, second, b.v0, range),
-		four_outputs(conv, second + 4, b.v1, range));
+	for (; i < count; i++) {
+		int8x16_t x = vld1q_s8(taps[i] + c);
+		int8x16_t w = vld1q_s8(weights);
+
+		low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
+		high = vmull_high_s8(x, w);
+		weights += stride;
+		if (++i < count) {
+			x = vld1q_s8(taps[i] + c);
+			w = vld1q_s8(weights);
+			low = vmlal_s8(low, vget_low_s8(x), vget_low_s8(w));
+			high = vmlal_high_s8(high, x, w);
+			weights += stride;
+		}
+		ADD_WIDE(acc0, acc1, low);
+		ADD_WIDE(acc2, acc3, high);
+	}
+
+	return cml_neon_concatenate(four_outputs(conv, c, acc0, range),
+				    four_outputs(conv, c + 4, acc1, range),
+				    four_outputs(conv, c + 8, acc2, range),
+				    four_outputs(conv, c + 12, acc3, range));
 }
 
-/* All channels of one pixel; the last sixteen may overlap those before. */
+/* All channels of one pixel; the last group may overlap the one before. */
 static void pixel(const struct cml_conv *conv, const int8_t *const *taps,
 		  size_t count, struct cml_neon_range range, int8_t *output)
 {
-	int32_t last = conv->out_c - 2 * GROUP;
-	int8x16_t bytes = vdupq_n_s8(0);
+	int32_t last = conv->out_c - CML_DEPTHWISE_NEON_GROUP;
 
-	for (int32_t c = 0; c < last; c += 2 * GROUP)
-		vst1q_s8(output + c, outputs(conv, c, c + GROUP, taps, count,
-					     range));
-	if (last >= 0) {
-		vst1q_s8(output + last, outputs(conv, last, last + GROUP, taps,
-						count, range));
-		return;
-	}
-	/* 8 to 15 channels: the first and the last eight */
-	bytes = outputs(conv, 0, last + GROUP, taps, count, range);
-	vst1_s8(output, vget_low_s8(bytes));
-	vst1_s8(output + last + GROUP, vget_high_s8(bytes));
+	for (int32_t c = 0; c < last; c += CML_DEPTHWISE_NEON_GROUP)
+		vst1q_s8(output + c, outputs(conv, c, taps, count, range));
+	vst1q_s8(output + last, outputs(conv, last, taps, count, range));
 }
 
 void op_depthwise_conv2d_s8_neon(const struct cml_op *op)

@@ -174,9 +174,10 @@ void op_add_s8(const struct cml_op *op);
 void op_add_s8_neon(const struct cml_op *op);
 
 /*
- * Only with a depth_multiplier of 1, at least CML_CHANNEL_GROUP channels, and
- * weights of -127 to 127.
+ * Only with a depth_multiplier of 1, at least CML_DEPTHWISE_NEON_GROUP
+ * channels, and weights of -127 to 127.
  */
+#define CML_DEPTHWISE_NEON_GROUP	16
 void op_depthwise_conv2d_s8_neon(const struct cml_op *op);
 size_t op_depthwise_conv2d_s8_neon_scratch_size(const struct cml_conv *conv);
 
