@@ -21,6 +21,8 @@ ADDRESS = "127.0.0.1"
 # An answer from the client application is one line of JSON, far shorter than this.
 _LINE_LIMIT = 1 << 20
 _CHUNK = 1 << 16
+# What paramiko raises on a connection that is gone, depending on where it notices.
+_BROKEN = (OSError, EOFError)
 _NOT_FOUND = 127
 # To start a command that may itself run without a limit.
 _START_S = 30.0
@@ -56,9 +58,10 @@ class GuestLines:
 
     def send(self, line: str) -> None:
         assert "\n" not in line
+        self._channel.settimeout(_START_S)
         try:
             self._channel.sendall(line.encode() + b"\n")
-        except OSError as error:
+        except _BROKEN as error:
             raise GuestUnreachable(f"{self._what} hung up{self._last_words()}") from error
 
     def receive(self, timeout_s: float) -> str:
@@ -72,6 +75,8 @@ class GuestLines:
                 raise GuestTimeout(
                     f"no answer from {self._what} within {timeout_s:.0f} s"
                 ) from error
+            except _BROKEN:
+                data = b""
             if not data:
                 raise GuestUnreachable(f"{self._what} ended without an answer{self._last_words()}")
             self._buffer += data
@@ -91,7 +96,7 @@ class GuestLines:
 
     def _last_words(self) -> str:
         self._channel.settimeout(0.5)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_BROKEN):
             if words := self._channel.recv_stderr(_CHUNK):
                 return f": {words.decode(errors='replace').strip()}"
         return ""
@@ -183,13 +188,21 @@ class Guest:
                     f"`{shlex.join(argv)}` did not finish within {timeout_s:.0f} s",
                     "`sandbox logs` shows what both worlds said meanwhile.",
                 ) from error
+            except _BROKEN as error:
+                raise self._lost(argv) from error
             return self._status(channel, argv)
+
+    def _lost(self, argv: Sequence[str]) -> GuestUnreachable:
+        return GuestUnreachable(
+            f"the connection broke while `{shlex.join(argv)}` ran",
+            "`sandbox status` tells whether the machine still runs.",
+        )
 
     def _status(self, channel: "paramiko.Channel", argv: Sequence[str]) -> int:
         status: int = channel.recv_exit_status()
         if status < 0:
             if not self._transport.is_active():
-                raise GuestUnreachable(f"the connection broke while `{shlex.join(argv)}` ran")
+                raise self._lost(argv)
             raise GuestCommandError(f"`{shlex.join(argv)}` was ended by a signal in the guest")
         return status
 
@@ -200,14 +213,14 @@ def _left(deadline: Deadline | None) -> float | None:
 
 
 def _pump(read: Callable[[int], bytes], sink: Callable[[bytes], object]) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*_BROKEN):
         while data := read(_CHUNK):
             sink(data)
 
 
 def _feed(channel: "paramiko.Channel", source: Iterator[bytes]) -> None:
     # A command may end, or close its input, before it read everything: not an error.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*_BROKEN):
         for chunk in source:
             channel.sendall(chunk)
         channel.shutdown_write()

@@ -14,7 +14,7 @@ from sandbox.machine.deadline import Deadline
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # proc(5): fields of /proc/PID/stat after the parenthesised name, counted from the state.
-_STATE, _START_TIME = 0, 19
+_START_TIME = 19
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,27 @@ class ProcessId:
 
     def alive(self) -> bool:
         """Whether it still runs; one that ended but was not waited for does not."""
-        fields = _stat(self.pid)
-        return (
-            fields is not None
-            and fields[_STATE] not in "ZX"
-            and int(fields[_START_TIME]) == self.start_ticks
-            and _BOOT_ID.read_text().strip() == self.boot_id
-        )
+        return not self.wait_gone(Deadline(0.0))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Harmless when the process is gone, even if its number was given to another."""
+        with self._handle() as handle:
+            if handle is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    signal.pidfd_send_signal(handle, number)
+
+    def wait_gone(self, deadline: Deadline) -> bool:
+        """Wait for its end, which wakes us at once; False if the time ran out first.
+
+        The end is that of its last thread, when its ports and files are closed too. /proc calls a
+        process a zombie as soon as the first has ended.
+        """
+        with self._handle() as handle:
+            if handle is None:
+                return True
+            poll = select.poll()
+            poll.register(handle, select.POLLIN)
+            return bool(poll.poll(deadline.remaining_s * 1000))
 
     @contextlib.contextmanager
     def _handle(self) -> Iterator[int | None]:
@@ -57,25 +71,9 @@ class ProcessId:
             return
         try:
             # Only now, while the handle keeps the number from meaning another process.
-            yield handle if self.alive() else None
+            yield handle if ProcessId.of(self.pid) == self else None
         finally:
             os.close(handle)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Harmless when the process is gone, even if its number was given to another."""
-        with self._handle() as handle:
-            if handle is not None:
-                with contextlib.suppress(ProcessLookupError):
-                    signal.pidfd_send_signal(handle, number)
-
-    def wait_gone(self, deadline: Deadline) -> bool:
-        """Wait for its end, which wakes us at once; False if the time ran out first."""
-        with self._handle() as handle:
-            if handle is not None:
-                poll = select.poll()
-                poll.register(handle, select.POLLIN)
-                return bool(poll.poll(deadline.remaining_s * 1000))
-        return True
 
     def reap(self) -> None:
         """Forget a process that ended, if it was a child of this very process."""

@@ -494,6 +494,29 @@ def test_conversations_at_once(running: Machine) -> None:
                 gone.receive(5)
 
 
+# A process whose first thread is over while another still holds its files and ports.
+HALF_ENDED = """
+import ctypes, sys, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+print("ready", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def test_a_process_lives_as_long_as_its_last_thread() -> None:
+    command = [sys.executable, "-c", HALF_ENDED]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+        identity = ProcessId.of(child.pid)
+        assert identity is not None
+        stat = Path(f"/proc/{child.pid}/stat")
+        assert eventually(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+        assert identity.alive() and not identity.wait_gone(Deadline(0.05))
+        identity.signal(signal.SIGKILL)
+        assert identity.wait_gone(Deadline(10)) and not identity.alive()
+    assert not identity.alive()
+
+
 # Pieces -----------------------------------------------------------------------------------------
 
 
