@@ -164,6 +164,7 @@ out:
 	return status;
 }
 
+/* Stack: 560 bytes; with all that it calls under 3 KiB. */
 enum cml_status cml_graph_prepare(const struct cml_allocator *allocator,
 				  struct cml_bytes model, uint32_t cpu,
 				  struct cml_graph **graph,

@@ -103,6 +103,7 @@ static enum cml_status check_scales(struct cml_node *node, struct cml_add *add,
 	return CML_OK;
 }
 
+/* Stack: 688 bytes, three tensors as read and two of them again. */
 static enum cml_status check(struct cml_node *node, struct cml_op *op)
 {
 	const struct cml_tflite_operator *tflite = &node->tflite;

@@ -74,6 +74,7 @@ TARGET static int8x16_t multiply(const struct cml_conv *conv,
 			      conv->fast, factors, range);
 }
 
+/* Stack: 672 bytes, the factors of a tile and rows of weights. */
 TARGET static void panel_kernel(const struct cml_conv *conv,
 				 const struct cml_panel *panel)
 {

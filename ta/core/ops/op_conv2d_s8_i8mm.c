@@ -136,6 +136,7 @@ TARGET static INLINE void multiply_all(const struct cml_conv *conv,
 	}
 }
 
+/* Stack: 544 bytes, registers of the caller and rows of weights. */
 TARGET static void panel_kernel(const struct cml_conv *conv,
 				const struct cml_panel *panel)
 {

@@ -83,6 +83,7 @@ static int8x16_t multiply(const struct cml_conv *conv,
 			      conv->fast, factors, range);
 }
 
+/* Stack: 800 bytes, accumulators, the factors of a tile and rows of weights. */
 static void panel_kernel(const struct cml_conv *conv,
 			  const struct cml_panel *panel)
 {
