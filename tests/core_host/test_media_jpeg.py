@@ -18,9 +18,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_calls import PHOTOS, Decoded, decode, network_input, until_it_works
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from sandbox.tee_abi import Status
+
+# Pillow's guess of how large a file can get is too small for noise with restart markers.
+ImageFile.MAXBLOCK = 1 << 22
 
 MANIFEST = tomllib.loads((PHOTOS / "MANIFEST.toml").read_text())
 # Some are fetched at set-up and lie elsewhere
