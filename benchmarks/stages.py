@@ -8,6 +8,7 @@ what can be is a ratio within this run.
 """
 
 import argparse
+import io
 import json
 import os
 import statistics
@@ -19,14 +20,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from elftools.elf.elffile import ELFFile
+
 from sandbox import paths
+from sandbox.build import recipe
 from sandbox.commands import photos
 from sandbox.commands.detect import MAX_SESSIONS, Model, Worker, detect
 from sandbox.log import SilentProgress
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.owner import keys
-from sandbox.owner.service import Session
+from sandbox.owner.service import Session, TaInfo
 from sandbox.owner.share import Share
 
 ROOT = Path(__file__).parents[1]
@@ -96,21 +100,33 @@ def one_photo(machine: Machine, model: Model, photo: bytes, runs: int) -> None:
         "\nresize), `network` and `boxes` are inside it, as measured by the TA. `seal` and `open`"
         "\nare the owner's."
     )
+    secure_memory(len(model.data), loaded, after)
+
+
+def code_bytes() -> int:
+    """What the TA's segments take in memory: code, constants, data, heap."""
+    (image,) = recipe.inference_ta(SilentProgress()).rglob("*.ta")
+    signed = image.read_bytes()
+    elf = ELFFile(io.BytesIO(signed[signed.index(b"\x7fELF") :]))
+    return sum(s["p_memsz"] for s in elf.iter_segments() if s["p_type"] == "PT_LOAD")
+
+
+def secure_memory(model_bytes: int, loaded: TaInfo, after: TaInfo) -> None:
+    peak = after.memory_peak_bytes - loaded.memory_used_bytes
+    code = code_bytes()
+    rows = [
+        ("weights (the model file, in place)", model_bytes),
+        ("arena (activations; before them, the JPEG decoder)", loaded.arena_bytes),
+        ("the engine's tables", loaded.tables_bytes),
+        ("a photo under way: stream, state, result", peak),
+        ("**peak of a session**", after.memory_peak_bytes),
+        ("the TA itself: code (shared by sessions), data, heap", code),
+    ]
     mib = 1 << 20
     table(
-        "Secure memory of one session",
-        ("what", "MiB"),
-        [
-            ("model (weights and their metadata)", f"{len(model.data) / mib:.2f}"),
-            (
-                "with the model loaded: also the arena and tables",
-                f"{loaded.memory_used_bytes / mib:.2f}",
-            ),
-            (
-                "peak with a photo: also stream, JPEG state, result",
-                f"{after.memory_peak_bytes / mib:.2f}",
-            ),
-        ],
+        "Secure memory",
+        ("what", "bytes", "MiB"),
+        [(what, f"{size:,}", f"{size / mib:.2f}") for what, size in rows],
     )
 
 

@@ -60,6 +60,9 @@ class TaInfo:
     data_key_id: bytes | None
     model_key_id: bytes | None
     model_digest: bytes | None
+    # Of the loaded model: activations, and what prepare allocated beside them.
+    arena_bytes: int
+    tables_bytes: int
     cpu: tuple[str, ...]
     memory_used_bytes: int
     memory_peak_bytes: int
@@ -77,6 +80,8 @@ class TaInfo:
                 octets(reply["data_key_id"]),
                 octets(reply["model_key_id"]),
                 octets(model["digest"] if model else None),
+                model["arena"] if model else 0,
+                model["tables"] if model else 0,
                 tuple(reply["cpu"]),
                 reply["memory"]["used"],
                 reply["memory"]["peak"],

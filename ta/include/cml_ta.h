@@ -40,7 +40,8 @@
  *			"abi" uint, "version" tstr, "cpu" [* tstr],
  *			"public_key" bstr (P-256 point, uncompressed),
  *			"data_key_id" bstr / null, "model_key_id" bstr / null,
- *			"model" {"digest" bstr, "size" uint} / null,
+ *			"model" {"digest" bstr, "size" uint, "arena" uint,
+ *			"tables" uint} / null,
  *			"memory" {"used" uint, "peak" uint} in bytes
  */
 #define TA_CML_CMD_INFO			0

@@ -68,6 +68,7 @@ static void put_key_id(CborEncoder *map, const char *name,
 static void put_model(CborEncoder *map, const struct cml_model *model,
 		      CborError *error)
 {
+	const struct cml_graph *graph = NULL;
 	CborEncoder fields = { 0 };
 
 	put_text(map, "model", error);
@@ -75,10 +76,13 @@ static void put_model(CborEncoder *map, const struct cml_model *model,
 		*error |= cbor_encode_null(map);
 		return;
 	}
-	*error |= cbor_encoder_create_map(map, &fields, 2);
+	graph = cml_detector_graph(model->detector);
+	*error |= cbor_encoder_create_map(map, &fields, 4);
 	put_bytes(&fields, "digest", model->digest, sizeof(model->digest),
 		  error);
 	put_uint(&fields, "size", model->len, error);
+	put_uint(&fields, "arena", cml_graph_arena_size(graph), error);
+	put_uint(&fields, "tables", cml_graph_persistent_size(graph), error);
 	*error |= cbor_encoder_close_container(map, &fields);
 }
 

@@ -31,14 +31,14 @@ INFO = {
     "public_key": bytes(range(65)),
     "data_key_id": None,
     "model_key_id": b"\xff" * 16,
-    "model": {"digest": bytes(32), "size": 4_562_608},
+    "model": {"digest": bytes(32), "size": 4_562_608, "arena": 1_248_704, "tables": 358_848},
     "memory": {"used": 1 << 40, "peak": 0},
 }
 INFO_JSON = {
     **INFO,
     "public_key": bytes(range(65)).hex(),
     "model_key_id": "ff" * 16,
-    "model": {"digest": "00" * 32, "size": 4_562_608},
+    "model": {"digest": "00" * 32, "size": 4_562_608, "arena": 1_248_704, "tables": 358_848},
 }
 # Long enough for a busy machine; nothing waits for it when all is well.
 TIMEOUT_S = 60.0
