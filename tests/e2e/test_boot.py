@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The machine as a user sees it."""
 
+import errno
 import os
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
 from real_stack import run_sandbox
 
+from sandbox import paths
+from sandbox.machine import qemu_v8
+from sandbox.machine.folder import World
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 
@@ -33,7 +38,7 @@ def test_all_cores_are_there_for_both_worlds(
     guest: Guest, machine: Machine, booted: dict[str, Any]
 ) -> None:
     cores = booted["cores"]
-    assert cores == max(2, len(os.sched_getaffinity(0)))
+    assert cores == qemu_v8.default_cores() >= 2
     assert int(guest.run(["nproc"], timeout_s=20.0).stdout) == cores
     secure = (machine.folder.path / "secure.log").read_text(errors="replace")
     assert "OP-TEE version: 4.10" in secure
@@ -87,3 +92,31 @@ def test_a_link_in_the_share_leads_nowhere(guest: Guest, machine: Machine, tmp_p
     assert not planted.is_symlink()
     guest.run(["rm", "-f", "/mnt/share/planted"], timeout_s=20.0)
     assert victim.read_text() == "untouched"
+
+
+def test_down_leaves_no_process_no_port_no_stale_file(booted: dict[str, Any]) -> None:
+    """A second machine beside the first, of four cores, all in both worlds."""
+    del booted
+    name = "e2e-second"
+    up = run_sandbox("--machine", name, "up", "--cores", "4", "--json")
+    assert up.status == 0, up.stderr
+    machine = Machine(name, paths.machine_dir(name))
+    record = machine.status().record
+    assert record is not None and record.qemu is not None
+    ran = run_sandbox("--machine", name, "exec", "--", "nproc")
+    assert ran.stdout == "4\n"
+    secure = machine.folder.log(World.SECURE).read_text(errors="replace")
+    for core in range(1, 4):
+        assert f"Secondary CPU {core} initializing" in secure
+
+    down = run_sandbox("--machine", name, "down")
+    assert down.status == 0, down.stderr
+    assert not record.qemu.alive()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", record.ssh_port)) == errno.ECONNREFUSED
+    left = {path.name for path in machine.folder.path.iterdir()}
+    assert left <= {"keys", "share", "normal.log", "secure.log", "qemu.log"}, left
+    assert not list(machine.share.iterdir())
+    again = run_sandbox("--machine", name, "down")
+    assert again.status == 0
+    assert run_sandbox("--machine", name, "status", "--json").json["state"] == "down"
