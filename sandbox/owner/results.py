@@ -14,6 +14,8 @@ from sandbox.owner.sealed_file import KEY_BYTES, Sealed, derive
 # COSE registry: key type Symmetric, A256GCM.
 _KTY, _ALG, _K = 1, 3, -1
 _SYMMETRIC, _A256GCM = 4, 3
+# COSE_Encrypt0, A256GCM, an IV of 12 bytes: the one shape that a result has.
+_BEGIN = bytes.fromhex("d08343a10103a1054c")
 
 
 class ResultError(GuestError):
@@ -64,6 +66,9 @@ class Result:
 
 def open_result(key: bytes, request: Sealed, sealed_result: bytes) -> Result:
     """`key` is the data key that `request` was sealed with; any other pairing is refused."""
+    # Nobody has authenticated these bytes: the library shall see no other kind of message.
+    if not sealed_result.startswith(_BEGIN):
+        raise ResultError("the sealed result is no COSE_Encrypt0 of docs/wire-formats.md")
     result_key = derive(key, b"cml-result-v1", KEY_BYTES)
     cose_key = COSEKey.new({_KTY: _SYMMETRIC, _ALG: _A256GCM, _K: result_key})
     try:

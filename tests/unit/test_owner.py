@@ -170,6 +170,31 @@ def test_result_opens_for_its_request_only() -> None:
             results.open_result(KEY, request, bytes(altered))
 
 
+SYMMETRIC_ALG = bytes.fromhex("a10105")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        b"",
+        b"\x81" * 100_000,
+        cbor2.dumps(cbor2.CBORTag(17, [SYMMETRIC_ALG, {}, b"", bytes(32)])),
+        cbor2.dumps(cbor2.CBORTag(18, [b"\xa1\x01\x26", {}, b"", bytes(64)])),
+        cbor2.dumps(cbor2.CBORTag(16, [b"\x00\x01\x03", {5: bytes(12)}, bytes(40)])),
+        cbor2.dumps(cbor2.CBORTag(16, [b"\x81\x01\x03", {5: bytes(12)}, bytes(40)])),
+        cbor2.dumps(cbor2.CBORTag(16, [b"\xa1\x01\x03", {5: bytes(12)}, 5])),
+        cbor2.dumps(cbor2.CBORTag(16, [b"\xa1\x01\x03", {5: bytes(12)}, bytes(40)]))[:-1],
+        bytes.fromhex("d08343a10103a1054c") + bytes(12) + b"\x81" * 100_000,
+    ],
+    ids=lambda message: bytes(message[:12]).hex() or "nothing",
+)
+def test_what_is_no_sealed_result_is_refused(message: bytes) -> None:
+    """The normal world wrote it: whatever it is, it ends in one error and no other."""
+    request = sealed_file.seal_photo(KEY, b"jpeg", score_threshold=0.5)
+    with pytest.raises(ResultError):
+        results.open_result(KEY, request, message)
+
+
 def test_result_that_names_another_request_is_refused() -> None:
     request = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
     sealed = sealed_by_hand(KEY, request.binding, cbor2.dumps(result_map(b"x" * 16)))
