@@ -168,6 +168,7 @@ enum sessions_result sessions_attach(struct sessions *sessions,
 				     struct tee_error *error)
 {
 	struct entry *entry = NULL;
+	struct entry *idle = NULL;
 
 	pthread_mutex_lock(&sessions->lock);
 	if (!wait_for(sessions, name, &entry)) {
@@ -181,10 +182,14 @@ enum sessions_result sessions_attach(struct sessions *sessions,
 		*session = &entry->session;
 		return SESSIONS_OK;
 	}
+	if (sessions->count == SESSIONS_MAX_COUNT)
+		idle = take_out_idle(sessions);
 	if (sessions->count < SESSIONS_MAX_COUNT)
 		entry = calloc(1, sizeof(*entry));
 	if (!entry) {
 		pthread_mutex_unlock(&sessions->lock);
+		if (idle)
+			entry_free(idle);
 		return SESSIONS_FULL;
 	}
 	strcpy(entry->session.name, name);
@@ -194,6 +199,8 @@ enum sessions_result sessions_attach(struct sessions *sessions,
 	sessions->next_core = (sessions->next_core + 1) % sessions->core_count;
 	add(sessions, entry);
 	pthread_mutex_unlock(&sessions->lock);
+	if (idle)
+		entry_free(idle);
 
 	if (!open_entry(sessions, entry, error))
 		return SESSIONS_TEE;

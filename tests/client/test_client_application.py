@@ -443,6 +443,18 @@ def test_sessions_that_are_held_do_not_give_way(start: Callable[..., Service]) -
     assert service.connect().good("attach c")["opened"] is True
 
 
+def test_a_full_table_makes_idle_sessions_give_way(service: Service) -> None:
+    """64 names, more than which the table does not hold (SESSIONS_MAX_COUNT)."""
+    line = service.connect()
+    for number in range(64):
+        assert line.good(f"attach {number}")["opened"] is True
+    line.good("detach")
+    assert line.good("attach another")["opened"] is True
+    # Only the session that was idle longest has gone.
+    assert line.good("attach 1")["opened"] is False
+    assert line.good("attach 0")["opened"] is True
+
+
 def test_a_model_makes_idle_sessions_give_way(start: Callable[..., Service]) -> None:
     service = start(FAKE_TEE_MODELS="1")
     model = service.file("model", HEADER + bytes(1000))
