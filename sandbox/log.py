@@ -39,6 +39,12 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """One line for the reader that is no step."""
 
+    def printing(self) -> AbstractContextManager[None]:
+        """While results are printed to standard output: a live display makes room for them."""
+
+    def close(self) -> None:
+        """Show nothing more, also of steps that other threads have still open."""
+
 
 def mib(count_bytes: int) -> str:
     return f"{count_bytes / (1 << 20):.1f} MiB"
@@ -86,6 +92,12 @@ class SilentProgress:
     def note(self, text: str) -> None:
         del text
 
+    def printing(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def close(self) -> None:
+        pass
+
 
 class PlainProgress:
     """One line per event: for files, pipes and CI logs."""
@@ -95,6 +107,7 @@ class PlainProgress:
         self._interval_s = interval_s
         self._lock = threading.Lock()
         self._local = threading.local()
+        self._closed = False
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -122,7 +135,15 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         with self._lock:
-            print(text, file=self._out, flush=True)
+            if not self._closed:
+                print(text, file=self._out, flush=True)
+
+    def printing(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
 
     def _repeat(self, running: _Running, over: threading.Event) -> None:
         # The first line comes soon enough to tell what is being waited for.
@@ -146,6 +167,7 @@ class RichProgress:
         self._local = threading.local()
         self._steps: list[tuple[_Running, Spinner]] = []
         self._live: Live | None = None
+        self._closed = False
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -155,14 +177,7 @@ class RichProgress:
         entry = (running, Spinner("dots"))
         with self._lock:
             self._steps.append(entry)
-            if self._live is None:
-                self._live = Live(
-                    get_renderable=self._render,
-                    console=self._console,
-                    refresh_per_second=8,
-                    transient=True,
-                )
-                self._live.start()
+            self._show()
         mark = "[red]✗[/]"
         try:
             yield running
@@ -171,14 +186,42 @@ class RichProgress:
             self._local.depth = depth
             with self._lock:
                 self._steps.remove(entry)
-                if running.elapsed_s >= QUIET_S or "✗" in mark:
+                if not self._closed and (running.elapsed_s >= QUIET_S or "✗" in mark):
                     self._console.print(f"{mark} ", self._line(running), sep="", end="\n")
-                if not self._steps and self._live is not None:
-                    live, self._live = self._live, None
-                    live.stop()
+                if not self._steps:
+                    self._hide()
 
     def note(self, text: str) -> None:
         self._console.print(Text(text))
+
+    @contextlib.contextmanager
+    def printing(self) -> Iterator[None]:
+        with self._lock:
+            self._hide()
+            try:
+                yield
+            finally:
+                self._show()
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._hide()
+
+    def _show(self) -> None:
+        if self._steps and self._live is None and not self._closed:
+            self._live = Live(
+                get_renderable=self._render,
+                console=self._console,
+                refresh_per_second=8,
+                transient=True,
+            )
+            self._live.start()
+
+    def _hide(self) -> None:
+        if self._live is not None:
+            live, self._live = self._live, None
+            live.stop()
 
     @staticmethod
     def _line(running: _Running) -> Text:
@@ -189,16 +232,16 @@ class RichProgress:
         return line
 
     def _render(self) -> Group:
-        with self._lock:
-            rows = []
-            for running, spinner in self._steps:
-                grid = Table.grid(padding=(0, 1))
-                line = self._line(running)
-                if running.detail:
-                    line.append(f"  {running.detail}", style="dim")
-                grid.add_row(spinner, line)
-                rows.append(grid)
-            return Group(*rows)
+        # Called with rich's lock held, which others ask for while they hold ours: so not ours too.
+        rows = []
+        for running, spinner in tuple(self._steps):
+            grid = Table.grid(padding=(0, 1))
+            line = self._line(running)
+            if running.detail:
+                line.append(f"  {running.detail}", style="dim")
+            grid.add_row(spinner, line)
+            rows.append(grid)
+        return Group(*rows)
 
 
 def progress_for(out: TextIO) -> Progress:

@@ -79,3 +79,48 @@ def test_file_gets_plain_lines_and_no_escapes() -> None:
         time.sleep(0.03)
     assert out.getvalue().startswith("step: done")
     assert "\x1b" not in out.getvalue()
+
+
+def _terminal() -> tuple[io.StringIO, RichProgress]:
+    out = io.StringIO()
+    return out, RichProgress(Console(file=out, force_terminal=True, width=100))
+
+
+def test_a_live_display_is_drawn_while_a_step_begins_or_ends() -> None:
+    """rich draws under its own lock, which a step asks for under ours: one must not need both."""
+    _, progress = _terminal()
+    with progress.step("boot"), progress._lock:
+        drawing = threading.Thread(target=progress._render, daemon=True)
+        drawing.start()
+        drawing.join(20)
+        assert not drawing.is_alive()
+
+
+def test_a_live_display_makes_room_for_results() -> None:
+    out, progress = _terminal()
+    with progress.step("boot"):
+        with progress.printing():
+            before = len(out.getvalue())
+            time.sleep(0.3)
+            assert len(out.getvalue()) == before
+        deadline = time.monotonic() + 20
+        while "boot" not in out.getvalue()[before:] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "boot" in out.getvalue()[before:]
+
+
+def test_nothing_is_shown_after_the_end() -> None:
+    """A thread that an interrupted command left behind does not write over the prompt."""
+    plain_out = io.StringIO()
+    plain = PlainProgress(plain_out)
+    with plain.step("boot"):
+        plain.close()
+        time.sleep(0.03)
+    assert plain_out.getvalue() == ""
+    out, rich = _terminal()
+    with rich.step("boot"):
+        rich.close()
+        before = out.getvalue()
+        with rich.step("login"):
+            time.sleep(0.3)
+    assert out.getvalue() == before and before.endswith("\x1b[2K")
