@@ -2,7 +2,9 @@
 """The one place that catches errors and exits."""
 
 import argparse
+import contextlib
 import dataclasses
+import errno
 import json
 import logging
 import os
@@ -14,10 +16,23 @@ from typing import NoReturn
 
 from sandbox.cli import make_parser
 from sandbox.config import Config
-from sandbox.errors import SandboxError
+from sandbox.errors import HostError, SandboxError
 from sandbox.log import progress_for
 
 BUG = 1
+# What a disk, its owner or a setting is to blame for. Any other error of the system is our bug.
+_HOST_ERRORS = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.EEXIST,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
 
 
 class Terminated(KeyboardInterrupt):
@@ -52,9 +67,24 @@ def _run(args: argparse.Namespace) -> int:
     config = Config.from_environment()
     if args.machine is not None:
         config = dataclasses.replace(config, machine=args.machine)
-    status: int = args.run(args, Context(config, progress_for(sys.stderr)))
+    # Closed first: an interrupted verb may leave threads that still report.
+    with contextlib.closing(progress_for(sys.stderr)) as progress:
+        status: int = args.run(args, Context(config, progress))
     sys.stdout.flush()
     return status
+
+
+def _foreseen(error: OSError) -> SandboxError | None:
+    if error.errno not in _HOST_ERRORS:
+        return None
+    what = f"cannot use {error.filename}: " if error.filename else ""
+    return HostError(
+        f"{what}{error.strerror}",
+        (
+            "Is the disk full, or does the file or folder belong to somebody else?",
+            "XDG_CACHE_HOME and XDG_STATE_HOME say where the sandbox keeps its files.",
+        ),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +113,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
+        foreseen = _foreseen(error) if isinstance(error, OSError) else None
+        if foreseen is not None:
+            _report(foreseen, args)
+            return foreseen.exit_code
         print(
             f"sandbox: a bug: {type(error).__name__}: {error}\n"
             "  Please report it, with what the same command prints with --debug.",

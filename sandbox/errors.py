@@ -40,6 +40,10 @@ class InfraError(SandboxError):
     exit_code = 3
 
 
+class HostError(InfraError):
+    """The host did not let us read or write a file, or use a folder."""
+
+
 class GuestError(SandboxError):
     """The emulated machine, Linux in it, or the trusted application let us down."""
 
