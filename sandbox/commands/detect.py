@@ -4,11 +4,12 @@
 import argparse
 import hashlib
 import json
+import os
 import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,17 @@ DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
 # Each session holds a model of its own, and 16 MiB of secure RAM hold two (docs/performance.md).
 MAX_SESSIONS = 2
 RESULT_MAX_BYTES = 1 << 16
+_POLL_S = 0.2
+
+
+def score(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.001 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"a number from 0.001 to 1, not {text!r}")
+    return value
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -48,7 +60,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument(
         "--threshold",
-        type=float,
+        type=score,
         default=0.5,
         metavar="SCORE",
         help="leave out detections below this score, 0.001 to 1 (0.5)",
@@ -156,7 +168,7 @@ def _work(
     threshold: float,
     waiting: "queue.SimpleQueue[Outcome]",
     progress: Progress,
-) -> SandboxError | None:
+) -> Exception | None:
     """Take photos until there are none. Returns why this worker could not begin."""
     try:
         with Session(Machine.service(guest), GUEST_SHARE) as session:
@@ -169,7 +181,7 @@ def _work(
                 except queue.Empty:
                     return None
                 _look(worker, outcome, threshold, progress)
-    except SandboxError as error:
+    except Exception as error:
         return error
 
 
@@ -200,14 +212,15 @@ def detect(
     threshold: float,
     sessions: int,
     progress: Progress,
+    report: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
-    """Each photo's outcome, in the order given."""
+    """Each photo's outcome, in the order given; `report` gets each as soon as its turn is."""
     outcomes = [Outcome(photo) for photo in photos]
     waiting: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
     for outcome in outcomes:
         waiting.put(outcome)
     count = max(1, min(len(photos), sessions))
-    troubles: list[SandboxError | None] = [None] * count
+    troubles: list[Exception | None] = [None] * count
     with machine.guest() as guest:
 
         def begin(index: int) -> None:
@@ -216,14 +229,26 @@ def detect(
         threads = [threading.Thread(target=begin, args=(i,), daemon=True) for i in range(count)]
         for thread in threads:
             thread.start()
+        for outcome in outcomes:
+            while not outcome.done.wait(_POLL_S):
+                if not any(thread.is_alive() for thread in threads):
+                    break
+            _settle(outcome, troubles)
+            report(outcome)
         for thread in threads:
             thread.join()
-    # A worker that found no room leaves its photos to the others; what nobody took has failed.
-    trouble = next((t for t in troubles if t is not None), None)
-    for outcome in outcomes:
-        if outcome.result is None and outcome.error is None:
-            outcome.error = trouble or GuestError(f"nothing was said about {outcome.photo}")
     return outcomes
+
+
+def _settle(outcome: Outcome, troubles: Sequence[Exception | None]) -> None:
+    """A worker that found no room leaves its photos to the others; what nobody took has failed."""
+    if outcome.result is not None or outcome.error is not None:
+        return
+    for trouble in troubles:
+        if trouble is not None and not isinstance(trouble, SandboxError):
+            raise trouble
+    first = next((t for t in troubles if isinstance(t, SandboxError)), None)
+    outcome.error = first or GuestError(f"nothing was said about {outcome.photo}")
 
 
 def _as_json(outcome: Outcome, model: Model) -> dict[str, Any]:
@@ -277,16 +302,33 @@ def _as_text(outcome: Outcome) -> str:
 
 
 def _draw(outcome: Outcome, folder: Path) -> None:
-    """Names never collide: two photos called the same get numbers."""
     if outcome.result is None:
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    outcome.picture = folder / f"{outcome.photo.stem}.boxes.png"
-    draw.annotated(outcome.photo, outcome.result.detections).save(outcome.picture)
+    picture = folder / f"{outcome.photo.stem}.boxes.png"
+    try:
+        draw.annotated(outcome.photo, outcome.result.detections).save(picture)
+    except OSError as error:
+        outcome.error = UserError(f"cannot draw {picture}: {error.strerror or error}")
+        return
+    outcome.picture = picture
+
+
+def _folder(path: Path) -> None:
+    """Before the photos are sent, so that nothing is computed in vain."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"cannot make the folder {path}: {error.strerror}", "Choose another with --out."
+        ) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write into the folder {path}", "Choose another with --out.")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     for photo in args.photos:
+        if photo.is_dir():
+            raise UserError(f"{photo} is a folder", f"Name the photos in it: {photo}/*.jpg")
         if not photo.is_file():
             raise UserError(f"no such file: {photo}")
     stems = [photo.stem for photo in args.photos]
@@ -298,20 +340,25 @@ def run(args: argparse.Namespace, context: Context) -> int:
     model_path = args.model or paths.project_dir() / DEFAULT_MODEL
     model_key = keys.kept_key(paths.state_dir() / "owners" / "model.key")
     model = Model(model_path.stem, _read(model_path), model_key)
+    machine = context.machine()
+    if args.out is not None:
+        _folder(args.out)
+
+    def report(outcome: Outcome) -> None:
+        if args.out is not None:
+            _draw(outcome, args.out)
+        text = json.dumps(_as_json(outcome, model)) if args.json else _as_text(outcome)
+        stream = sys.stdout if args.json or outcome.error is None else sys.stderr
+        with context.progress.printing():
+            print(text, file=stream, flush=True)
+
     outcomes = detect(
-        context.machine(),
+        machine,
         args.photos,
         model,
         threshold=args.threshold,
         sessions=MAX_SESSIONS,
         progress=context.progress,
+        report=report,
     )
-    for outcome in outcomes:
-        if args.out is not None:
-            _draw(outcome, args.out)
-        if args.json:
-            print(json.dumps(_as_json(outcome, model)))
-        else:
-            stream = sys.stdout if outcome.error is None else sys.stderr
-            print(_as_text(outcome), file=stream)
     return max((o.error.exit_code for o in outcomes if o.error is not None), default=0)

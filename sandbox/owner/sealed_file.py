@@ -163,7 +163,7 @@ def _seal(header: Header, key: bytes, plain: bytes) -> Sealed:
     limit = header.kind.max_bytes
     if not 1 <= len(plain) <= limit:
         raise SealedFileError(
-            f"a {header.kind.name.lower()} has 1 to {limit >> 20} MiB, not {len(plain)} bytes"
+            f"a {header.kind.name.lower()} has 1 byte to {limit >> 20} MiB, not {len(plain)} bytes"
         )
     return Sealed(header, seal_stream(key, header.pack(), plain))
 
