@@ -83,7 +83,7 @@ class Machine:
         with self.folder.locked(Deadline(timeout_s + 3 * _END_S)):
             status = self._settled()
             if status.state is State.UP:
-                return status, False
+                return self._asked(status), False
             self.folder.create()
             with progress.step("boot") as step:
                 deadline = Deadline(timeout_s)
@@ -111,7 +111,10 @@ class Machine:
             return record is not None
 
     def status(self) -> Status:
-        status = self._current()
+        return self._asked(self._current())
+
+    @staticmethod
+    def _asked(status: Status) -> Status:
         if status.state is State.UP and status.record is not None:
             answers = ssh.banner(status.record.ssh_port, timeout_s=3.0)
             return replace(status, answers=answers)

@@ -343,6 +343,28 @@ def test_debug_shows_the_traceback_of_an_error(run: Run, monkeypatch: pytest.Mon
     assert done.returncode == 2 and b"Traceback" in done.stderr
 
 
+def test_what_the_host_refuses_is_no_bug(
+    run: Run, fake: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    status, out, err = run("up", "--json")
+    assert status == 3 and "cannot use" in err and "XDG_STATE_HOME" in err
+    assert json.loads(out)["error"]["name"] == "HostError"
+    with pytest.raises(NotADirectoryError):
+        main(["up", "--debug"])
+
+
+def test_up_tells_when_the_machine_does_not_answer(
+    run: Run, fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("up")
+    assert json.loads(run("up", "--json")[1])["answers"] is True
+    monkeypatch.setattr("sandbox.machine.guest.banner", lambda _port, timeout_s: False)
+    status, out, _ = run("up")
+    assert status == 0 and "does not answer" in out
+
+
 def test_ctrl_c_is_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "prepare", _raiser(KeyboardInterrupt()))
     status, _, err = run("up")
