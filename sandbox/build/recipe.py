@@ -3,6 +3,7 @@
 
 import functools
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ CROSS = "aarch64-linux-gnu-"
 CORE_SLOTS = (8, 16)
 MAKE_TIMEOUT_S = 1200
 FIRMWARE_STAGES = ("bl1", "bl2", "bl31")
+# What make, and the shell that it calls, would not take as a part of a name.
+_ODD = re.compile(r"[^\w./+,=@-]")
 
 
 class ToolMissing(InfraError):
@@ -253,6 +256,15 @@ def _make(
         "SOURCE_DATE_EPOCH": "0",
         "KBUILD_BUILD_TIMESTAMP": "",
     }
+    for folder in (source, work.folder):
+        if odd := _ODD.search(os.fspath(folder)):
+            raise UserError(
+                f"make cannot build in {folder}: its name has a {odd[0]!r}",
+                (
+                    "Set XDG_CACHE_HOME to a folder with letters, digits and - _ . alone.",
+                    "Clone the sources into such a folder, too.",
+                ),
+            )
     argv: list[process.Argument] = ["make", f"-j{os.cpu_count() or 2}", "-C", source]
     argv += [f"{key}={value}" for key, value in variables.items()]
     argv += targets

@@ -257,3 +257,11 @@ def test_tree_digest_sees_every_change(tmp_path: Path) -> None:
     (tmp_path / "t" / "g").touch()
     added = store.tree_digest([tmp_path / "t"])
     assert len({json.dumps(d) for d in (before, changed, added)}) == 3
+
+
+def test_a_folder_that_make_cannot_take_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "with space"
+    with SilentProgress().step("build") as step:
+        work = store.Work(folder, tmp_path / "log", step, 0)
+        with pytest.raises(UserError, match="' '"):
+            recipe._make(tmp_path, {}, work)
