@@ -37,12 +37,6 @@ def machine_dir(name: str) -> Path:
     return state_dir() / "machines" / name
 
 
-def runtime_dir() -> Path | None:
-    """A short path for sockets (their names are limited to 107 bytes), if the host has one."""
-    value = os.environ.get("XDG_RUNTIME_DIR", "")
-    return Path(value) / APP if value and Path(value).is_absolute() else None
-
-
 def project_dir() -> Path:
     """The source tree: optee-build/, ta/ and host/ are built from it."""
     root = Path(__file__).resolve().parent.parent

@@ -270,10 +270,10 @@ def update_lock(
 ) -> list[Input]:
     """Lock what the suites have now for the named inputs (all, if none); returns what changed."""
     inputs = inputs or locked()
+    entries = [inputs.input(n) for n in names] or list(inputs.inputs)
     archive = archive or _archive(inputs)
     with progress.step("fetch and verify Debian's package indices"):
         archive.refresh()
-    entries = [inputs.input(n) for n in names] or list(inputs.inputs)
     newest = archive.newest(entries)
     changed = []
     for entry in entries:

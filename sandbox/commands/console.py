@@ -26,7 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         " world; Ctrl-] leaves. Unlike `sandbox logs`, this passes on every byte of the guest.",
     )
     parser.add_argument(
-        "--world", type=World, choices=list(World), default=World.NORMAL, help="(normal)"
+        "--world", type=World, choices=list(World), default=World.NORMAL, help="which (normal)"
     )
     parser.set_defaults(run=run)
 

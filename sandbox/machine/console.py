@@ -101,12 +101,12 @@ def excerpts(folder: Folder, lines: int = EXCERPT_LINES) -> str:
 
 
 class Follower:
-    """The lines of one console, each given once, from an offset on, through any number of boots."""
+    """The lines of one console, each given once, through any number of boots."""
 
-    def __init__(self, world: World, path: Path, offset: int = 0) -> None:
+    def __init__(self, world: World, path: Path) -> None:
         self.world = world
         self._path = path
-        self._offset = offset
+        self._offset = 0
         self._rest = b""
         # Kept open: only then does another file under this name have another inode.
         self._log: FileIO | None = None
@@ -162,14 +162,10 @@ class Follower:
 class Watch:
     """Both consoles during a wait: gives their lines and raises at the first bad one."""
 
-    def __init__(self, folder: Folder, *, from_now: bool = False) -> None:
+    def __init__(self, folder: Folder) -> None:
         self._folder = folder
         self._armed = set(BAD_PATTERNS)
-        self._followers = []
-        for world in World:
-            path = folder.log(world)
-            offset = path.stat().st_size if from_now and path.exists() else 0
-            self._followers.append(Follower(world, path, offset))
+        self._followers = [Follower(world, folder.log(world)) for world in World]
 
     def close(self) -> None:
         for follower in self._followers:

@@ -78,7 +78,10 @@ class GuestLines:
             except _BROKEN:
                 data = b""
             if not data:
-                raise GuestUnreachable(f"{self._what} ended without an answer{self._last_words()}")
+                raise GuestUnreachable(
+                    f"{self._what} ended without an answer{self._last_words()}",
+                    "`sandbox status` tells whether the machine still runs.",
+                )
             self._buffer += data
             if len(self._buffer) > _LINE_LIMIT:
                 raise GuestError(f"{self._what} sent a line without an end")
