@@ -215,6 +215,9 @@ class RichProgress:
                 console=self._console,
                 refresh_per_second=8,
                 transient=True,
+                # Else what is printed meanwhile goes to the terminal, also if it is meant for a
+                # file.
+                redirect_stdout=False,
             )
             self._live.start()
 

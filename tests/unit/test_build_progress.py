@@ -109,6 +109,16 @@ def test_a_live_display_makes_room_for_results() -> None:
         assert "boot" in out.getvalue()[before:]
 
 
+def test_what_is_printed_goes_where_it_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    out, progress = _terminal()
+    with progress.step("boot"):
+        with progress.printing():
+            print("to a file")
+        print("and this")
+    assert capsys.readouterr().out == "to a file\nand this\n"
+    assert "to a file" not in out.getvalue() and "and this" not in out.getvalue()
+
+
 def test_nothing_is_shown_after_the_end() -> None:
     """A thread that an interrupted command left behind does not write over the prompt."""
     plain_out = io.StringIO()
