@@ -7,6 +7,11 @@ void cml_graph_run(struct cml_graph *graph)
 		graph->ops[i].run(&graph->ops[i]);
 }
 
+void cml_graph_wipe(struct cml_graph *graph)
+{
+	cml_wipe(graph->arena, graph->arena_size);
+}
+
 void cml_graph_free(struct cml_graph *graph)
 {
 	struct cml_allocator allocator = { 0 };

@@ -66,6 +66,8 @@ enum cml_status cml_graph_prepare(const struct cml_allocator *allocator,
  * until the input or the scratch is next written.
  */
 void cml_graph_run(struct cml_graph *graph);
+/* The whole arena: input, outputs and what came between. */
+void cml_graph_wipe(struct cml_graph *graph);
 void cml_graph_free(struct cml_graph *graph);	/* wipes; NULL allowed */
 
 size_t cml_graph_input_count(const struct cml_graph *graph);

@@ -266,5 +266,7 @@ void cml_inference_free(struct cml_inference *inference)
 		return;
 	allocator = inference->allocator;
 	inference_drop_photo(inference);
+	/* Pixels, activations and outputs: the model may stay for long. */
+	cml_graph_wipe(inference->detector->graph);
 	allocator->release(allocator->ctx, inference, sizeof(*inference));
 }

@@ -373,6 +373,27 @@ static uint64_t test_clock(void *ctx)
 	return *now;
 }
 
+static bool is_zero(const void *ptr, size_t size)
+{
+	const uint8_t *bytes = ptr;
+	uint8_t any = 0;
+
+	for (size_t i = 0; i < size; i++)
+		any |= bytes[i];
+
+	return !any;
+}
+
+/* Nothing is left of a photo: the arena is the input and the scratch. */
+static bool is_wiped(struct cml_graph *graph)
+{
+	const struct cml_tensor_view input = cml_graph_input(graph, 0);
+	size_t size = 0;
+	const void *scratch = cml_graph_scratch(graph, &size);
+
+	return is_zero(input.data, input.size) && is_zero(scratch, size);
+}
+
 static enum cml_status infer_photo(struct cml_detector *detector,
 				   uint32_t threshold, size_t piece,
 				   struct cml_bytes photo,
@@ -399,6 +420,8 @@ static enum cml_status infer_photo(struct cml_detector *detector,
 	    CML_BAD_STATE)
 		abort();
 	cml_inference_free(inference);
+	if (!is_wiped(cml_detector_graph(detector)))
+		abort();
 
 	return status;
 }
