@@ -16,6 +16,9 @@ from sandbox.tee_abi import STATUS_SENTENCES
 
 # What is the photo's or the model's fault, not the machine's.
 _INPUT_PREFIXES = ("JPEG_", "MODEL_", "HEADER_")
+# The service itself waits a minute for another connection's session before it says CA_BUSY, and
+# opening one takes a moment: the answer must find us still listening.
+ATTACH_S = 90.0
 
 
 class Lines(Protocol):
@@ -132,7 +135,7 @@ class Session:
         """As the guest sees a file of the share."""
         return f"{self._guest_share}/{path.name}"
 
-    def attach(self, name: str, *, timeout_s: float = 60.0) -> TaInfo:
+    def attach(self, name: str, *, timeout_s: float = ATTACH_S) -> TaInfo:
         return TaInfo.from_reply(self._call("attach", name, timeout_s=timeout_s))
 
     def info(self) -> TaInfo:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import tee_abi
+from sandbox.owner.service import ATTACH_S
 
 ROOT = Path(__file__).parents[2]
 HEADERS = [
@@ -115,6 +116,11 @@ def test_client_application_has_the_same_names_and_numbers() -> None:
     assert int(numbers["SLOT_DATA"]) == tee_abi.KeySlot.DATA
     assert int(numbers["SLOT_MODEL"]) == tee_abi.KeySlot.MODEL
     assert int(numbers["HEADER_SIZE"]) == tee_abi.HEADER_BYTES
+
+
+def test_a_busy_session_is_waited_for_until_the_client_application_gives_up() -> None:
+    waits = re.search(r"#define SESSION_WAIT_S\s+(\d+)", (ROOT / "host/sessions.h").read_text())
+    assert waits and int(waits.group(1)) + 10 < ATTACH_S
 
 
 def test_header_layout() -> None:
