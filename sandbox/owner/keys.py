@@ -3,7 +3,6 @@
 
 import contextlib
 import os
-from enum import IntEnum
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hpke
@@ -11,14 +10,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.errors import UserError
 from sandbox.owner.sealed_file import KEY_BYTES
+from sandbox.tee_abi import KeySlot
 
 # DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM: RFC 9180, as ta/core/hpke.h.
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 
-class Slot(IntEnum):
-    DATA = 1
-    MODEL = 2
+Slot = KeySlot
 
 
 def new_key() -> bytes:

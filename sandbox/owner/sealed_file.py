@@ -7,7 +7,6 @@ import io
 import os
 import struct
 from dataclasses import dataclass
-from enum import IntEnum
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -15,27 +14,23 @@ from tink import TinkError, proto_keyset_format, secret_key_access, streaming_ae
 from tink.proto import aes_gcm_hkdf_streaming_pb2, common_pb2, tink_pb2
 
 from sandbox.errors import UserError
+from sandbox.tee_abi import (
+    HEADER_BYTES,
+    HEADER_FORMAT,
+    HEADER_MAGIC,
+    MODEL_MAX_BYTES,
+    PHOTO_MAX_BYTES,
+    Kind,
+)
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 16
 REQUEST_ID_BYTES = 16
 SEGMENT_BYTES = 65536
-PHOTO_MAX_BYTES = 64 << 20
-MODEL_MAX_BYTES = 12 << 20
 
-_HEADER = struct.Struct(">4sBBH16s16sQ")
-HEADER_BYTES = _HEADER.size
-_MAGIC = b"CML1"
+_HEADER = struct.Struct(HEADER_FORMAT)
 _COPY_BYTES = 1 << 20
-
-
-class Kind(IntEnum):
-    PHOTO = 1
-    MODEL = 2
-
-    @property
-    def max_bytes(self) -> int:
-        return PHOTO_MAX_BYTES if self is Kind.PHOTO else MODEL_MAX_BYTES
+_MAX_BYTES = {Kind.PHOTO: PHOTO_MAX_BYTES, Kind.MODEL: MODEL_MAX_BYTES}
 
 
 class SealedFileError(UserError):
@@ -64,7 +59,7 @@ class Header:
 
     def pack(self) -> bytes:
         return _HEADER.pack(
-            _MAGIC,
+            HEADER_MAGIC,
             self.kind,
             0,
             self.score_threshold_permille,
@@ -75,7 +70,7 @@ class Header:
 
     @classmethod
     def unpack(cls, data: bytes) -> "Header":
-        if len(data) < HEADER_BYTES or not data.startswith(_MAGIC):
+        if len(data) < HEADER_BYTES or not data.startswith(HEADER_MAGIC):
             raise SealedFileError("not a sealed file: it does not begin with CML1")
         _, kind, reserved, threshold, key, request, length = _HEADER.unpack_from(data)
         if reserved or kind not in tuple(Kind):
@@ -160,7 +155,7 @@ class Sealed:
 
 
 def _seal(header: Header, key: bytes, plain: bytes) -> Sealed:
-    limit = header.kind.max_bytes
+    limit = _MAX_BYTES[header.kind]
     if not 1 <= len(plain) <= limit:
         raise SealedFileError(
             f"a {header.kind.name.lower()} has 1 byte to {limit >> 20} MiB, not {len(plain)} bytes"
