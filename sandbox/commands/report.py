@@ -92,6 +92,7 @@ def as_text(machine: Machine, status: Status) -> str:
         if record.ta:
             cpu = " ".join(record.ta.get("cpu", ()))
             rows.append(("ta", f"version {record.ta.get('version', '?')}, CPU {cpu or 'plain'}"))
+        rows.append(("folder", str(folder.path)))
         rows.append(("share", str(folder.share)))
         rows += [("image", path) for path in record.images.values()]
     for world in World:
