@@ -15,7 +15,6 @@ from sandbox.tee_abi import KeySlot
 # DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM: RFC 9180, as ta/core/hpke.h.
 _SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
-
 Slot = KeySlot
 
 
