@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results: COSE_Encrypt0 around a CBOR map, opened and checked by the data owner."""
 
+import io
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -44,7 +45,8 @@ class Result:
     @classmethod
     def from_cbor(cls, data: bytes) -> Self:
         try:
-            fields: dict[str, Any] = cbor2.loads(data)
+            # Zeros follow the map, which hide how long it is.
+            fields: dict[str, Any] = cbor2.load(io.BytesIO(data))
             if fields["v"] != 1:
                 raise ResultError(f"result of version {fields['v']}; this client knows 1")
             detections = tuple(

@@ -2,7 +2,8 @@
 /*
  * What the data owner gets: a CBOR map (RFC 8949), sealed as COSE_Encrypt0
  * (RFC 9052) with A256GCM under HKDF-SHA256(data key, salt "", info
- * "cml-result-v1"). docs/wire-formats.md has the CDDL.
+ * "cml-result-v1"). What is sealed is the map and zeros up to one size,
+ * whatever the map holds. docs/wire-formats.md has the CDDL.
  */
 #ifndef CML_RESULT_H
 #define CML_RESULT_H

@@ -93,7 +93,8 @@ static enum cml_status seal(struct cml_session *session,
 			    const struct binding *binding)
 {
 	const struct cml_allocator *allocator = &session->memory.allocator;
-	size_t plain_len = CML_RESULT_MAX_SIZE - CML_RESULT_SEAL_SIZE;
+	const size_t padded_len = CML_RESULT_MAX_SIZE - CML_RESULT_SEAL_SIZE;
+	size_t plain_len = padded_len;
 	enum cml_status status = CML_NO_MEMORY;
 	uint8_t *plain = NULL;
 
@@ -106,10 +107,11 @@ static enum cml_status seal(struct cml_session *session,
 	status = cml_result_encode(result, plain, &plain_len);
 	if (status)
 		goto out;
+	/* Zeros follow: the size does not tell how much was found. */
 	session->result_len = CML_RESULT_MAX_SIZE;
 	status = cml_result_seal(session->data_key.key,
 				 cml_bytes(binding, sizeof(*binding)),
-				 cml_bytes(plain, plain_len), session->result,
+				 cml_bytes(plain, padded_len), session->result,
 				 &session->result_len);
 
 out:

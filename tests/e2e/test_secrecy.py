@@ -125,6 +125,19 @@ def test_no_secret_is_in_the_normal_world(
     client.share.drop(answer)
 
 
+def test_the_size_of_a_result_tells_nothing(client: Client) -> None:
+    """Ten boxes or more, one, none: the normal world sees the same size."""
+    photo = (ROOT / "fixtures/photos/astronaut.jpg").read_bytes()
+    counts, sizes = set(), set()
+    for threshold in (0.01, 0.6, 1.0):
+        sealed = sealed_file.seal_photo(client.data_key, photo, score_threshold=threshold)
+        answer = client.infer_bytes(sealed.data)
+        counts.add(len(open_result(client.data_key, sealed, answer).detections))
+        sizes.add(len(answer))
+    assert len(counts) == 3
+    assert len(sizes) == 1
+
+
 def test_no_key_is_on_a_command_line(guest: Guest, client: Client) -> None:
     command_lines = guest.run(
         ["sh", "-c", "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ"], timeout_s=20.0
