@@ -6,9 +6,13 @@
  *
  *   open                       a new session, in place of the last
  *   ID PARAM PARAM PARAM PARAM
+ *   twin ID PARAM PARAM PARAM PARAM
+ *                              from two threads at once: two lines
  *
  * PARAM is none, value:A, inval:A (in and out), outval, or TYPE:SIZE with TYPE
  * in, out, inout (memory filled with 0xa5), file (memory filled from the file
+ * that SIZE names), race (the same, and a thread alters it, a byte there and
+ * back, for as long as the command runs), save (16 KiB out, kept in the file
  * that SIZE names), nullin, nullout (no memory, yet a size). The answer is the
  * TEE_Result and its origin, or "errno N" when the kernel refuses.
  */
@@ -16,6 +20,9 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/tee.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +32,8 @@
 
 #include "cml_ta.h"
 
-#define PARAMS 4
+#define PARAMS		4
+#define SAVE_SIZE	16384
 
 struct session {
 	int device;
@@ -46,10 +54,10 @@ union invoke_call {
 		     PARAMS * sizeof(struct tee_ioctl_param)];
 };
 
-static void say(int failed, uint32_t res, uint32_t origin)
+static void say(int error, uint32_t res, uint32_t origin)
 {
-	if (failed)
-		printf("errno %d\n", errno);
+	if (error)
+		printf("errno %d\n", error);
 	else
 		printf("0x%08" PRIx32 " %" PRIu32 "\n", res, origin);
 	fflush(stdout);
@@ -75,37 +83,85 @@ static void open_session(struct session *session)
 	failed = ioctl(session->device, TEE_IOC_OPEN_SESSION, &data);
 	session->id = call.arg.session;
 	session->open = !failed && !call.arg.ret;
-	say(failed, call.arg.ret, call.arg.ret_origin);
+	say(failed ? errno : 0, call.arg.ret, call.arg.ret_origin);
 }
 
-/* Shared memory of @size bytes, filled; its descriptor, or -1. */
-static int share(struct session *session, size_t size, const char *path,
-		 struct tee_ioctl_param *param)
+/* Memory that both worlds see, during one command. */
+struct shared {
+	int fd;			/* -1: none */
+	uint8_t *memory;
+	size_t size, mapped;
+	const char *save;	/* where it goes afterwards, or NULL */
+	pthread_t racer;
+	bool races;
+	atomic_bool done;
+};
+
+/* A byte altered and restored, over and over: half of the time all is well. */
+static void *race(void *arg)
+{
+	struct shared *shared = arg;
+	volatile uint8_t *byte = NULL;
+	uint32_t random = 1;
+
+	while (!shared->done) {
+		random = random * 1664525 + 1013904223;
+		byte = shared->memory + random % shared->size;
+		*byte ^= 0x80;
+		*byte ^= 0x80;
+	}
+
+	return NULL;
+}
+
+/* Shared memory of @size bytes, filled. */
+static void share(struct session *session, size_t size, const char *path,
+		  struct tee_ioctl_param *param, struct shared *shared)
 {
 	struct tee_ioctl_shm_alloc_data data = { .size = size ? size : 1 };
-	int fd = ioctl(session->device, TEE_IOC_SHM_ALLOC, &data);
-	uint8_t *memory = NULL;
 	FILE *file = NULL;
 
-	if (fd < 0)
-		return -1;
-	memory = mmap(NULL, data.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		      0);
-	if (memory == MAP_FAILED)
+	shared->fd = ioctl(session->device, TEE_IOC_SHM_ALLOC, &data);
+	if (shared->fd < 0)
+		return;
+	shared->memory = mmap(NULL, data.size, PROT_READ | PROT_WRITE,
+			      MAP_SHARED, shared->fd, 0);
+	if (shared->memory == MAP_FAILED)
 		abort();
-	memset(memory, 0xa5, data.size);
+	shared->size = size;
+	shared->mapped = data.size;
+	memset(shared->memory, 0xa5, data.size);
 	if (path) {
 		file = fopen(path, "rb");
-		if (!file || fread(memory, 1, size, file) != size)
+		if (!file || fread(shared->memory, 1, size, file) != size)
 			abort();
 		fclose(file);
 	}
-	munmap(memory, data.size);
 	param->a = 0;
 	param->b = size;
 	param->c = data.id;
+}
 
-	return fd;
+static void unshare(struct shared *shared, size_t len)
+{
+	uint8_t copy[SAVE_SIZE] = { 0 };
+	FILE *file = NULL;
+
+	if (shared->fd < 0)
+		return;
+	shared->done = true;
+	if (shared->races)
+		pthread_join(shared->racer, NULL);
+	if (shared->save && len <= sizeof(copy)) {
+		/* 9p cannot write out of the TEE driver's pages. */
+		memcpy(copy, shared->memory, len);
+		file = fopen(shared->save, "wb");
+		if (!file || fwrite(copy, 1, len, file) != len)
+			abort();
+		fclose(file);
+	}
+	munmap(shared->memory, shared->mapped);
+	close(shared->fd);
 }
 
 static size_t file_size(const char *path)
@@ -121,14 +177,17 @@ static size_t file_size(const char *path)
 	return size;
 }
 
-static int fill(struct session *session, const char *word,
-		struct tee_ioctl_param *param)
+static void fill(struct session *session, const char *word,
+		 struct tee_ioctl_param *param, struct shared *shared)
 {
+	const char *rest = strchr(word, ':');
 	char type[16] = "";
-	char rest[256] = "";
 	uint64_t size = 0;
 
-	sscanf(word, "%15[a-z]:%255s", type, rest);
+	*shared = (struct shared){ .fd = -1 };
+	rest = rest ? rest + 1 : "";
+
+	sscanf(word, "%15[a-z]", type);
 	size = strtoull(rest, NULL, 0);
 	param->a = size;
 	if (!strcmp(type, "value"))
@@ -138,67 +197,100 @@ static int fill(struct session *session, const char *word,
 	else if (!strcmp(type, "outval"))
 		param->attr = TEE_IOCTL_PARAM_ATTR_TYPE_VALUE_OUTPUT;
 	else if (!strcmp(type, "in") || !strcmp(type, "nullin") ||
-		 !strcmp(type, "file"))
+		 !strcmp(type, "file") || !strcmp(type, "race"))
 		param->attr = TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_INPUT;
-	else if (!strcmp(type, "out") || !strcmp(type, "nullout"))
+	else if (!strcmp(type, "out") || !strcmp(type, "nullout") ||
+		 !strcmp(type, "save"))
 		param->attr = TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_OUTPUT;
 	else if (!strcmp(type, "inout"))
 		param->attr = TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_INOUT;
 	else
-		return -1;
+		return;
 
 	if (!strncmp(type, "null", 4)) {
 		*param = (struct tee_ioctl_param){
 			.attr = param->attr, .b = size, .c = TEE_MEMREF_NULL,
 		};
-		return -1;
+	} else if (!strcmp(type, "save")) {
+		share(session, SAVE_SIZE, NULL, param, shared);
+		shared->save = rest;
+	} else if (!strcmp(type, "file") || !strcmp(type, "race")) {
+		share(session, file_size(rest), rest, param, shared);
+	} else if (param->attr >= TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_INPUT) {
+		share(session, size, NULL, param, shared);
 	}
-	if (!strcmp(type, "file"))
-		return share(session, file_size(rest), rest, param);
-	if (param->attr >= TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_INPUT)
-		return share(session, size, NULL, param);
-
-	return -1;
+	if (!strcmp(type, "race") && shared->fd >= 0)
+		shared->races = !pthread_create(&shared->racer, NULL, race,
+						shared);
 }
 
-static void invoke(struct session *session, uint32_t command,
-		   char words[PARAMS][300])
+struct command {
+	struct session *session;
+	uint32_t id;
+	char words[PARAMS][300];
+	uint32_t res, origin;
+	int error;		/* errno, or 0 */
+};
+
+static void *invoke(void *arg)
 {
+	struct command *command = arg;
 	union invoke_call call = { .size = { 0 } };
 	struct tee_ioctl_buf_data data = {
 		.buf_ptr = (uintptr_t)&call, .buf_len = sizeof(call),
 	};
-	int fds[PARAMS] = { -1, -1, -1, -1 };
-	int failed = 0;
+	struct shared shared[PARAMS] = { 0 };
 
-	call.arg.func = command;
-	call.arg.session = session->id;
+	call.arg.func = command->id;
+	call.arg.session = command->session->id;
 	call.arg.num_params = PARAMS;
 	for (size_t i = 0; i < PARAMS; i++)
-		fds[i] = fill(session, words[i], &call.arg.params[i]);
-	failed = ioctl(session->device, TEE_IOC_INVOKE, &data);
-	say(failed, call.arg.ret, call.arg.ret_origin);
+		fill(command->session, command->words[i], &call.arg.params[i],
+		     &shared[i]);
+	if (ioctl(command->session->device, TEE_IOC_INVOKE, &data))
+		command->error = errno;
+	command->res = call.arg.ret;
+	command->origin = call.arg.ret_origin;
 	for (size_t i = 0; i < PARAMS; i++)
-		if (fds[i] >= 0)
-			close(fds[i]);
+		unshare(&shared[i], call.arg.params[i].b);
+
+	return NULL;
+}
+
+static void run(struct command *command, bool twice)
+{
+	struct command twin = *command;
+	pthread_t thread;
+
+	if (twice && pthread_create(&thread, NULL, invoke, &twin))
+		abort();
+	invoke(command);
+	say(command->error, command->res, command->origin);
+	if (!twice)
+		return;
+	pthread_join(thread, NULL);
+	say(twin.error, twin.res, twin.origin);
 }
 
 int main(void)
 {
 	struct session session = { .device = open("/dev/tee0", O_RDWR) };
-	char words[PARAMS][300] = { "" };
 	char line[2048] = "";
-	uint32_t command = 0;
 
 	if (session.device < 0)
 		return 1;
 	while (fgets(line, sizeof(line), stdin)) {
+		const bool twice = !strncmp(line, "twin ", 5);
+		struct command command = { .session = &session };
+
 		if (!strncmp(line, "open", 4))
 			open_session(&session);
-		else if (sscanf(line, "%" SCNu32 " %299s %299s %299s %299s",
-				&command, words[0], words[1], words[2],
-				words[3]) == 5)
-			invoke(&session, command, words);
+		else if (sscanf(line + (twice ? 5 : 0),
+				"%" SCNu32 " %299s %299s %299s %299s",
+				&command.id, command.words[0],
+				command.words[1], command.words[2],
+				command.words[3]) == 5)
+			run(&command, twice);
 		else
 			printf("what?\n");
 	}

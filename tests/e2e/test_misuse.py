@@ -5,16 +5,20 @@ import os
 import random
 import shlex
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import cbor2
 import pytest
-from real_stack import MODEL, ROOT
+from real_stack import MODEL, ROOT, golden
 
 from sandbox import process
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import keys, sealed_file
+from sandbox.owner.results import open_result
+from sandbox.owner.sealed_file import Sealed
 from sandbox.owner.share import Share
 from sandbox.tee_abi import ERROR_BASE, PUSH_MAX_BYTES, Command, Status
 
@@ -51,11 +55,14 @@ class Probe:
         self._guest = guest
 
     def run(self, lines: list[str]) -> list[int]:
-        """The TEE_Result of each line, in one session of its own."""
+        """The TEE_Result of each line (two of a `twin`), in one session of its own."""
         text = "".join(f"{line}\n" for line in ["open", *lines])
-        done = self._guest.run(["/tmp/tee_probe"], timeout_s=120.0, stdin=text.encode())
+        # Its threads would go on in the guest if only we stopped waiting.
+        asked = ["timeout", "-s", "KILL", "100", "/tmp/tee_probe"]
+        done = self._guest.run(asked, timeout_s=120.0, stdin=text.encode())
         said = done.stdout.decode().splitlines()
-        assert (done.status, len(said)) == (0, len(lines) + 1), (done, said)
+        count = 1 + len(lines) + sum(line.startswith("twin ") for line in lines)
+        assert (done.status, len(said)) == (0, count), (done, said)
         results = [int(line.split()[0], 16) if line.startswith("0x") else -1 for line in said]
         assert results[0] == SUCCESS, said[0]
         return results[1:]
@@ -66,8 +73,8 @@ def probe(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """tee_probe.c, statically linked, in the guest."""
     program = tmp_path_factory.mktemp("probe") / "tee_probe"
     source = Path(__file__).parent / "tee_probe.c"
-    argv: list[process.Argument] = ["aarch64-linux-gnu-gcc", "-static", "-O1", "-Wall", "-Wextra"]
-    argv += ["-Werror", f"-I{ROOT / 'ta/include'}", "-o", program, source]
+    argv: list[process.Argument] = ["aarch64-linux-gnu-gcc", "-static", "-pthread", "-O1"]
+    argv += ["-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'ta/include'}", "-o", program, source]
     process.run(argv, timeout_s=60.0)
     with machine.guest() as guest:
         guest.run(
@@ -161,9 +168,18 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
         assert got in allowed, (asked, f"{got:#x}")
 
 
+@dataclass(frozen=True)
+class Owner:
+    """The data key, a photo, and the sealed files in the share as words for the probe."""
+
+    data_key: bytes
+    photo: Sealed
+    words: dict[str, str]
+
+
 @pytest.fixture
-def sealed(machine: Machine, probe: Probe, guest: Guest) -> Iterator[dict[str, str]]:
-    """Sealed files in the share, by name, as words for the probe: for any session of this TA."""
+def owner(machine: Machine, probe: Probe, guest: Guest) -> Iterator[Owner]:
+    """For any session of this TA."""
     share = Share(machine.share)
     data_key, model_key = keys.new_key(), keys.new_key()
     info = guest.run(["cml-ca", "info"], timeout_s=60.0, check=True).stdout
@@ -183,9 +199,15 @@ def sealed(machine: Machine, probe: Probe, guest: Guest) -> Iterator[dict[str, s
         part = model.stream[offset : offset + PUSH_MAX_BYTES]
         contents[f"model-{offset // PUSH_MAX_BYTES}"] = part
     placed = {name: share.put(content, "probe") for name, content in contents.items()}
-    yield {name: f"file:{GUEST_SHARE}/{path.name}" for name, path in placed.items()}
+    words = {name: f"file:{GUEST_SHARE}/{path.name}" for name, path in placed.items()}
+    yield Owner(data_key, photo, words)
     for path in placed.values():
         share.drop(path)
+
+
+@pytest.fixture
+def sealed(owner: Owner) -> dict[str, str]:
+    return owner.words
 
 
 def loaded(sealed: dict[str, str]) -> list[str]:
@@ -287,3 +309,146 @@ def test_sessions_left_open_by_a_client_that_dies_are_closed(probe: Probe, guest
     for _ in range(10):
         probe.run([line(Command.INFO, *RIGHT[Command.INFO])])
     assert guest.run(["cml-ca", "info"], timeout_s=60.0).status == os.EX_OK
+
+
+# An ECDH takes half a second under emulation, the network a quarter.
+KEY_RACES = 5
+RACES = 30
+
+
+def racing(word: str) -> str:
+    """The same file, in memory that another thread alters while the TA reads it."""
+    return word.replace("file:", "race:")
+
+
+def test_memory_that_changes_while_the_ta_reads_it(
+    probe: Probe, owner: Owner, machine: Machine
+) -> None:
+    """What the TA accepts was genuine when it read it: its result opens, and is the golden one."""
+    begin, push, finish, _ = inferred(owner.words)
+    share = Share(machine.share)
+    saved = [share.new_path("result") for _ in range(RACES)]
+    keys_lines = loaded(owner.words)[:2]
+    lines = [racing(asked) for asked in keys_lines * KEY_RACES]
+    lines += [racing(begin)] * RACES
+    lines += loaded(owner.words)
+    header = len(lines)
+    for path in saved:
+        # One push of a small photo: the TA reads it once, and hashes what it read.
+        lines += [begin, racing(push), finish]
+        lines.append(line(Command.RESULT, f"save:{GUEST_SHARE}/{path.name}", NONE, NONE, NONE))
+    results = probe.run([*lines, begin, push, finish])
+    assert results[-3:] == [SUCCESS] * 3
+
+    wrapped, begun = results[: 2 * KEY_RACES], results[2 * KEY_RACES :][:RACES]
+    assert set(wrapped) <= {SUCCESS, cml(Status.KEY_MALFORMED), cml(Status.KEY_UNWRAP)}
+    refusals = {Status.HEADER_MALFORMED, Status.HEADER_KIND, Status.HEADER_LIMIT}
+    refusals |= {Status.STREAM_WRONG_KEY, Status.KEY_MISSING, Status.MODEL_MISSING}
+    assert set(begun) <= {cml(status) for status in refusals}
+    outcomes = []
+    for i, path in enumerate(saved):
+        began, pushed, finished, taken = results[header + 4 * i : header + 4 * i + 4]
+        assert began == SUCCESS
+        refused = {cml(Status.STREAM_HEADER), cml(Status.STREAM_CONTEXT)}
+        refused |= {cml(Status.STREAM_TRUNCATED), cml(Status.STREAM_SPLICED)}
+        if pushed == SUCCESS and finished == SUCCESS:
+            assert taken == SUCCESS
+            result = open_result(owner.data_key, owner.photo, share.take(path, 1 << 16))
+            assert result.output_digest.hex() == golden("chelsea")["outputs_sha256"]
+        elif pushed == SUCCESS:
+            assert finished in refused, f"{finished:#x}"
+        else:
+            assert pushed in refused, f"{pushed:#x}"
+        outcomes.append(finished)
+        share.drop(path)
+    # The race was on: some were altered in time.
+    assert set(outcomes) != {SUCCESS}
+
+
+def test_two_threads_on_one_session(probe: Probe, sealed: dict[str, str]) -> None:
+    """OP-TEE lets one in after the other: each command finds a whole session."""
+    begin, push, finish, result = inferred(sealed)
+    lines = loaded(sealed)
+    before = len(lines)
+    lines += [f"twin {line(Command.INFO, *RIGHT[Command.INFO])}", f"twin {begin}"]
+    lines += [push, f"twin {finish}", f"twin {result}"]
+    results = probe.run([*lines, *inferred(sealed)])
+    assert results[: before + 5] == [SUCCESS] * (before + 5)
+    finished, taken = results[before + 5 : before + 7], results[before + 7 : before + 9]
+    assert sorted(finished) == [SUCCESS, cml(Status.BAD_STATE)]
+    assert sorted(taken) == [SUCCESS, cml(Status.RESULT_MISSING)]
+    assert results[before + 9 :] == [SUCCESS] * 4
+
+
+# Waits until the probe has said $1 lines, so that it is inside the next command, and kills it.
+KILL = """
+/tmp/tee_probe <"$2" >/tmp/said & probe=$!
+for _ in $(seq 3000); do
+    [ "$(wc -l </tmp/said)" -ge "$1" ] && break
+    usleep 10000
+done
+kill -9 $probe
+wait $probe
+echo $?
+wc -l </tmp/said
+"""
+
+
+def test_a_client_killed_within_a_command_leaves_nothing(
+    probe: Probe, sealed: dict[str, str], guest: Guest, machine: Machine
+) -> None:
+    """A session with a model takes more than a third of secure memory: four would not fit."""
+    share = Share(machine.share)
+    parts = len(loaded(sealed))
+    begin, push, finish, _ = inferred(sealed)
+    text = "\n".join(["open", *loaded(sealed), begin, push, finish, *[begin, push, finish] * 50])
+    script = share.put(f"{text}\n".encode(), "script")
+    # Within loading a model, its FINISH, and the network's run.
+    for lines in (parts - 3, parts, parts + 3, parts + 6):
+        asked = ["sh", "-c", KILL, "sh", str(lines), f"{GUEST_SHARE}/{script.name}"]
+        done = guest.run(asked, timeout_s=120.0, check=True)
+        status, said = (int(word) for word in done.stdout.split())
+        assert status == 128 + 9
+        assert lines <= said < len(text.splitlines())
+    share.drop(script)
+    results = probe.run([*loaded(sealed), *inferred(sealed)])
+    assert set(results) == {SUCCESS}
+
+
+def memory_used(share: Share, path: Path) -> int:
+    used: int = cbor2.loads(share.take(path, 1 << 16))["memory"]["used"]
+    return used
+
+
+def test_failing_commands_leak_no_memory(
+    probe: Probe, sealed: dict[str, str], machine: Machine
+) -> None:
+    """A hundred times each: photos and models that fail at their begin, push and finish."""
+    share = Share(machine.share)
+    before, after = share.new_path("info"), share.new_path("info")
+    begin, push, finish, result = inferred(sealed)
+    model_begin = line(Command.MODEL_BEGIN, sealed["model-header"], NONE, NONE, NONE)
+    model_push = line(Command.MODEL_PUSH, sealed["model-1"], NONE, NONE, NONE)
+    model_finish = line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE)
+    failing = [
+        *(line(Command.INFER_BEGIN, "in:48", NONE, NONE, NONE), push),
+        *(begin, finish),
+        *(begin, push, push),
+        *(begin, line(Command.INFER_PUSH, sealed["model-1"], NONE, NONE, NONE)),
+        *(result, line(Command.PROVISION_KEY, "value:1", "in:113", NONE, NONE)),
+    ]
+    lines = loaded(sealed)
+    lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{before.name}", NONE, NONE, NONE))
+    lines += failing * 100
+    lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{after.name}", NONE, NONE, NONE))
+    assert probe.run([*lines, *inferred(sealed)])[-5:] == [SUCCESS] * 5
+    assert memory_used(share, before) == memory_used(share, after) > 0
+
+    # And without a model: each begin maps memory for one.
+    lines = loaded(sealed)[:2]
+    lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{before.name}", NONE, NONE, NONE))
+    lines += [model_begin, model_push, model_begin, model_finish] * 100
+    lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{after.name}", NONE, NONE, NONE))
+    good = [*loaded(sealed), *inferred(sealed)]
+    assert probe.run([*lines, *good])[-len(good) - 1 :] == [SUCCESS] * (len(good) + 1)
+    assert memory_used(share, before) == memory_used(share, after)
