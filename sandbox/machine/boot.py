@@ -164,7 +164,9 @@ class Boot:
     def _lines(self, what: str) -> list[Line]:
         """Lines of both consoles, after a moment's wait. Raises when QEMU is gone."""
         gone = self._qemu.wait_gone(Deadline(_POLL_S))
-        lines = list(self._watch.lines())
+        # On a busy host one look may find what firmware said and what Linux said after it. The
+        # normal world's console was read first, so nothing in it is older than the secure one's.
+        lines = sorted(self._watch.lines(), key=lambda line: line.world is not World.SECURE)
         if gone:
             raise BootError(f"QEMU ended ({self._ending()}) while we waited for {what}")
         return lines
