@@ -14,6 +14,8 @@ from typing import Any, Protocol, Self
 from sandbox.errors import GuestError, UserError
 from sandbox.tee_abi import STATUS_SENTENCES
 
+# Of what the other side says, this much is shown.
+_WORDS_MAX = 300
 # What is the photo's or the model's fault, not the machine's.
 _INPUT_PREFIXES = ("JPEG_", "MODEL_", "HEADER_")
 # The service itself waits a minute for another connection's session before it says CA_BUSY, and
@@ -93,6 +95,12 @@ class TaInfo:
             raise GuestError(f"the client application's reply makes no sense: {reply}") from error
 
 
+def _printable(said: object) -> str:
+    """What the normal world says is printed to a terminal: no control characters, no novels."""
+    text = str(said)[:_WORDS_MAX]
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 class Session:
     """A named TA session that the client application keeps open between connections."""
 
@@ -118,16 +126,19 @@ class Session:
             reply: dict[str, Any] = json.loads(line)
             if reply["ok"]:
                 return reply
-            status, command = str(reply["error"]), str(reply.get("command", words[0]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise GuestError(f"the client application said {line!r}") from error
-        sentence = STATUS_SENTENCES.get(status, reply.get("message", "no explanation"))
+            status = _printable(reply["error"])
+            command, origin, code, words_of_it = (
+                _printable(reply.get(key, "?")) for key in ("command", "origin", "code", "message")
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise GuestError(f"the client application said {line[:_WORDS_MAX]!r}") from error
+        sentence = STATUS_SENTENCES.get(status, words_of_it)
         message = f"{status}: {sentence}"
         if status.startswith(_INPUT_PREFIXES):
             raise InputRefused(status, message, "docs/errors.md explains it and what to do.")
         raise TaError(
             status,
-            f"{message} ({command}, {reply.get('origin')}, {reply.get('code')})",
+            f"{message} ({command}, {origin}, {code})",
             "docs/errors.md explains it; `sandbox logs --world secure` has what the TA said.",
         )
 
@@ -144,14 +155,12 @@ class Session:
     def provision(self, slot: str, wrapped: Path) -> None:
         self._call("key", slot, self._path(wrapped))
 
-    def load_model(self, sealed: Path) -> dict[str, float]:
-        """Milliseconds by stage."""
-        return dict(self._call("model", self._path(sealed), timeout_s=120.0).get("ms", {}))
+    def load_model(self, sealed: Path) -> None:
+        self._call("model", self._path(sealed), timeout_s=120.0)
 
-    def infer(self, sealed: Path, result: Path) -> dict[str, float]:
-        """Milliseconds by stage; `result` is then in the share."""
-        reply = self._call("infer", self._path(sealed), self._path(result), timeout_s=300.0)
-        return dict(reply.get("ms", {}))
+    def infer(self, sealed: Path, result: Path) -> None:
+        """`result` is then in the share."""
+        self._call("infer", self._path(sealed), self._path(result), timeout_s=300.0)
 
     def close_session(self, name: str) -> None:
         """End the TA session itself, and everything that hangs from it."""
