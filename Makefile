@@ -34,11 +34,12 @@ $(VENV)/.stamp-test: $(VENV)/.stamp-run
 
 demo: setup ## Boot, send an encrypted photo of a bicycle, print boxes, write out/dog.boxes.png
 	@$(SANDBOX) photos fetch --out out/photos
-	@$(SANDBOX) --machine $(DEMO_MACHINE) up
-	@$(SANDBOX) --machine $(DEMO_MACHINE) detect out/photos/dog.jpg --out out; \
-		status=$$?; $(SANDBOX) --machine $(DEMO_MACHINE) down; exit $$status
+	@trap 'exit 130' INT TERM; trap '$(SANDBOX) --machine $(DEMO_MACHINE) down' EXIT; \
+		$(SANDBOX) --machine $(DEMO_MACHINE) up && \
+		$(SANDBOX) --machine $(DEMO_MACHINE) detect out/photos/dog.jpg --out out
 
 test: setup-test ## Pass every test, end to end included
+	@$(SANDBOX) build
 	@$(VENV)/bin/python -m pytest
 
 unit: setup-test ## Tests that boot nothing and compile nothing
@@ -48,6 +49,7 @@ core-test: setup-test ## The portable core, under sanitizers and for arm64
 	@$(VENV)/bin/python -m pytest tests/core_host
 
 e2e: setup-test ## Tests on the real stack
+	@$(SANDBOX) build
 	@$(VENV)/bin/python -m pytest tests/e2e
 
 lint: setup-test ## ruff, mypy, room boundaries
