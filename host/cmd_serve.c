@@ -9,14 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "requests.h"
+#include "unix_socket.h"
 
 #define BACKLOG		16
 /* How long the end waits for commands that the TEE still works on. */
@@ -39,15 +38,9 @@ struct service {
 
 static int bind_to(const char *path)
 {
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = -1;
+	struct sockaddr_un address = { 0 };
+	int fd = unix_socket(path, &address);
 
-	if (strlen(path) >= sizeof(address.sun_path)) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	strcpy(address.sun_path, path);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -1;
 	if (!connect(fd, (struct sockaddr *)&address, sizeof(address))) {
