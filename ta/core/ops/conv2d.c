@@ -124,6 +124,38 @@ static enum cml_status check_factors(struct cml_node *node,
 	return CML_OK;
 }
 
+enum cml_status cml_conv_tensors(struct cml_node *node, struct cml_op *op,
+				 struct cml_tflite_tensor *weights)
+{
+	const struct cml_tflite_operator *tflite = &node->tflite;
+	struct cml_conv *conv = &op->conv;
+	struct cml_activation input = { 0 };
+	enum cml_status status = CML_INTERNAL;
+
+	op->input_tensor[0] = tflite->inputs[0];
+	op->weights_tensor = tflite->inputs[1];
+	op->bias_tensor = tflite->input_count > 2 ? tflite->inputs[2] : -1;
+	op->output_tensor = tflite->outputs[0];
+	status = cml_node_activation(node, op->input_tensor[0], &input);
+	if (status)
+		return status;
+	status = cml_node_constant(node, op->weights_tensor, CML_TFLITE_INT8,
+				   1, weights);
+	if (status)
+		return status;
+	if (input.tensor.rank != 4 || weights->rank != 4)
+		return cml_refuse(node, CML_MODEL_SHAPE,
+				  "input or weights do not have 4 dimensions");
+
+	conv->in_h = input.tensor.dims[1];
+	conv->in_w = input.tensor.dims[2];
+	conv->in_c = input.tensor.dims[3];
+	conv->kernel_h = weights->dims[1];
+	conv->kernel_w = weights->dims[2];
+
+	return CML_OK;
+}
+
 enum cml_status cml_conv_check(struct cml_node *node, struct cml_op *op,
 			       const struct cml_conv_options *options,
 			       const struct cml_tflite_tensor *weights,

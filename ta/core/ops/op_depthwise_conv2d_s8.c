@@ -89,7 +89,6 @@ static enum cml_status check(struct cml_node *node, struct cml_op *op)
 	struct cml_conv *conv = &op->conv;
 	struct cml_fb *fb = &node->model->fb;
 	struct cml_conv_options options = { 0 };
-	struct cml_activation input = { 0 };
 	struct cml_tflite_tensor weights = { 0 };
 	enum cml_status status = CML_INTERNAL;
 	uint64_t patch = 0;
@@ -114,30 +113,14 @@ static enum cml_status check(struct cml_node *node, struct cml_op *op)
 	if (fb->problem)
 		return cml_refuse(node, CML_MODEL_MALFORMED, fb->problem);
 
-	op->input_tensor[0] = tflite->inputs[0];
-	op->weights_tensor = tflite->inputs[1];
-	op->bias_tensor = tflite->input_count > 2 ? tflite->inputs[2] : -1;
-	op->output_tensor = tflite->outputs[0];
-	status = cml_node_activation(node, op->input_tensor[0], &input);
+	status = cml_conv_tensors(node, op, &weights);
 	if (status)
 		return status;
-	status = cml_node_constant(node, op->weights_tensor, CML_TFLITE_INT8,
-				   1, &weights);
-	if (status)
-		return status;
-	if (input.tensor.rank != 4 || weights.rank != 4)
-		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "input or weights do not have 4 dimensions");
 	if (weights.dims[0] != 1)
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "first dimension of weights is not 1");
 
-	conv->in_h = input.tensor.dims[1];
-	conv->in_w = input.tensor.dims[2];
-	conv->in_c = input.tensor.dims[3];
 	conv->out_c = weights.dims[3];
-	conv->kernel_h = weights.dims[1];
-	conv->kernel_w = weights.dims[2];
 	if (conv->depth_multiplier < 1 ||
 	    (int64_t)conv->depth_multiplier * conv->in_c != conv->out_c)
 		return cml_refuse(node, CML_MODEL_SHAPE,

@@ -143,6 +143,13 @@ enum cml_status cml_node_output_shape(struct cml_node *node,
 /* conv2d.c: what the two convolutions share. */
 
 /*
+ * Which tensors @op has, and from them the input's shape and the kernel's:
+ * dimensions 1 and 2 of the weights for both kinds of convolution.
+ */
+enum cml_status cml_conv_tensors(struct cml_node *node, struct cml_op *op,
+				 struct cml_tflite_tensor *weights);
+
+/*
  * With op->conv.out_c and the kernel's size set, and in_c, in_h, in_w: checks
  * weights (out channels at dimension @axis), bias, padding, strides and
  * scales, and sets the rest but for the kernel.
