@@ -11,16 +11,18 @@
  *
  * PARAM is none, value:A, inval:A (in and out), outval, or TYPE:SIZE with TYPE
  * in, out, inout (memory filled with 0xa5), file (memory filled from the file
- * that SIZE names), race (the same, and a thread alters it, a byte there and
- * back, for as long as the command runs), save (16 KiB out, kept in the file
- * that SIZE names), nullin, nullout (no memory, yet a size). The answer is the
- * TEE_Result and its origin, or "errno N" when the kernel refuses.
+ * that SIZE names), race (the same, and a thread on another core alters it, a
+ * byte there and back, for as long as the command runs), save (16 KiB out, kept
+ * in the file that SIZE names), nullin, nullout (no memory, yet a size). The
+ * answer is the TEE_Result and its origin, or "errno N" when the kernel refuses.
  */
+#define _GNU_SOURCE /* for CPU_SET() */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/tee.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -94,8 +96,19 @@ struct shared {
 	const char *save;	/* where it goes afterwards, or NULL */
 	pthread_t racer;
 	bool races;
-	atomic_bool done;
+	atomic_bool begun, done;
 };
+
+/* To core @core, which stays this thread's: 0 commands, 1 alters memory. */
+static void pin(int core)
+{
+	cpu_set_t cores;
+
+	CPU_ZERO(&cores);
+	CPU_SET(core, &cores);
+	if (sched_setaffinity(0, sizeof(cores), &cores))
+		abort();
+}
 
 /* A byte altered and restored, over and over: half of the time all is well. */
 static void *race(void *arg)
@@ -104,7 +117,9 @@ static void *race(void *arg)
 	volatile uint8_t *byte = NULL;
 	uint32_t random = 1;
 
+	pin(1);
 	while (!shared->done) {
+		shared->begun = true;
 		random = random * 1664525 + 1013904223;
 		byte = shared->memory + random % shared->size;
 		*byte ^= 0x80;
@@ -142,7 +157,7 @@ static void share(struct session *session, size_t size, const char *path,
 	param->c = data.id;
 }
 
-static void unshare(struct shared *shared, size_t len)
+static void take_back(struct shared *shared, size_t len)
 {
 	uint8_t copy[SAVE_SIZE] = { 0 };
 	FILE *file = NULL;
@@ -219,9 +234,14 @@ static void fill(struct session *session, const char *word,
 	} else if (param->attr >= TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_INPUT) {
 		share(session, size, NULL, param, shared);
 	}
-	if (!strcmp(type, "race") && shared->fd >= 0)
-		shared->races = !pthread_create(&shared->racer, NULL, race,
-						shared);
+	if (!strcmp(type, "race") && shared->fd >= 0) {
+		pin(0);
+		if (pthread_create(&shared->racer, NULL, race, shared))
+			abort();
+		shared->races = true;
+		while (!shared->begun)
+			sched_yield();
+	}
 }
 
 struct command {
@@ -252,7 +272,7 @@ static void *invoke(void *arg)
 	command->res = call.arg.ret;
 	command->origin = call.arg.ret_origin;
 	for (size_t i = 0; i < PARAMS; i++)
-		unshare(&shared[i], call.arg.params[i].b);
+		take_back(&shared[i], call.arg.params[i].b);
 
 	return NULL;
 }

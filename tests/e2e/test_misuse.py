@@ -314,6 +314,8 @@ def test_sessions_left_open_by_a_client_that_dies_are_closed(probe: Probe, guest
 # An ECDH takes half a second under emulation, the network a quarter.
 KEY_RACES = 5
 RACES = 30
+# Where other work keeps the host's cores, the two threads may seldom run at the same time.
+RACE_ROUNDS = 10
 
 
 def racing(word: str) -> str:
@@ -321,17 +323,11 @@ def racing(word: str) -> str:
     return word.replace("file:", "race:")
 
 
-def test_memory_that_changes_while_the_ta_reads_it(
-    probe: Probe, owner: Owner, machine: Machine
-) -> None:
-    """What the TA accepts was genuine when it read it: its result opens, and is the golden one."""
+def race(probe: Probe, owner: Owner, share: Share) -> list[int]:
+    """What RACES photos came to, all altered while they were pushed."""
     begin, push, finish, _ = inferred(owner.words)
-    share = Share(machine.share)
     saved = [share.new_path("result") for _ in range(RACES)]
-    keys_lines = loaded(owner.words)[:2]
-    lines = [racing(asked) for asked in keys_lines * KEY_RACES]
-    lines += [racing(begin)] * RACES
-    lines += loaded(owner.words)
+    lines = loaded(owner.words)
     header = len(lines)
     for path in saved:
         # One push of a small photo: the TA reads it once, and hashes what it read.
@@ -339,12 +335,6 @@ def test_memory_that_changes_while_the_ta_reads_it(
         lines.append(line(Command.RESULT, f"save:{GUEST_SHARE}/{path.name}", NONE, NONE, NONE))
     results = probe.run([*lines, begin, push, finish])
     assert results[-3:] == [SUCCESS] * 3
-
-    wrapped, begun = results[: 2 * KEY_RACES], results[2 * KEY_RACES :][:RACES]
-    assert set(wrapped) <= {SUCCESS, cml(Status.KEY_MALFORMED), cml(Status.KEY_UNWRAP)}
-    refusals = {Status.HEADER_MALFORMED, Status.HEADER_KIND, Status.HEADER_LIMIT}
-    refusals |= {Status.STREAM_WRONG_KEY, Status.KEY_MISSING, Status.MODEL_MISSING}
-    assert set(begun) <= {cml(status) for status in refusals}
     outcomes = []
     for i, path in enumerate(saved):
         began, pushed, finished, taken = results[header + 4 * i : header + 4 * i + 4]
@@ -361,8 +351,32 @@ def test_memory_that_changes_while_the_ta_reads_it(
             assert pushed in refused, f"{pushed:#x}"
         outcomes.append(finished)
         share.drop(path)
-    # The race was on: some were altered in time.
-    assert set(outcomes) != {SUCCESS}
+    return outcomes
+
+
+def test_a_photo_that_changes_while_the_ta_reads_it(
+    probe: Probe, owner: Owner, machine: Machine
+) -> None:
+    """What the TA accepts was genuine when it read it: its result opens, and is the golden one."""
+    for _ in range(RACE_ROUNDS):
+        if set(race(probe, owner, Share(machine.share))) != {SUCCESS}:
+            return
+    pytest.fail("no photo was altered in time: the race was never on")
+
+
+def test_keys_and_headers_that_change_while_the_ta_reads_them(probe: Probe, owner: Owner) -> None:
+    """Either what was meant or a refusal by name; afterwards the session works."""
+    begin = inferred(owner.words)[0]
+    keys_lines = loaded(owner.words)[:2]
+    lines = [racing(asked) for asked in keys_lines * KEY_RACES] + [racing(begin)] * RACES
+    good = [*loaded(owner.words), *inferred(owner.words)]
+    results = probe.run([*lines, *good])
+    wrapped, begun = results[: 2 * KEY_RACES], results[2 * KEY_RACES :][:RACES]
+    assert set(wrapped) <= {SUCCESS, cml(Status.KEY_MALFORMED), cml(Status.KEY_UNWRAP)}
+    refusals = {Status.HEADER_MALFORMED, Status.HEADER_KIND, Status.HEADER_LIMIT}
+    refusals |= {Status.STREAM_WRONG_KEY, Status.KEY_MISSING, Status.MODEL_MISSING}
+    assert set(begun) <= {cml(status) for status in refusals}
+    assert results[-len(good) :] == [SUCCESS] * len(good)
 
 
 def test_two_threads_on_one_session(probe: Probe, sealed: dict[str, str]) -> None:
