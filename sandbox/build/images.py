@@ -55,6 +55,7 @@ class BootImages:
     kernel: Path
     initrd: Path  # shared by all machines: a machine's own archive may follow it
     ta_dev_kit: Path
+    symbols: Mapping[str, Path]  # unstripped ELF files: core, ldelf, bl31, and TAs by UUID
     manifest: dict[str, Any]
 
 
@@ -74,6 +75,7 @@ def prepare(cores: int, progress: Progress) -> BootImages:
         folders["kernel"] / "Image",
         initrd,
         recipe.ta_dev_kit(progress),
+        recipe.symbols(cores, progress),
         {
             "inputs": {e.name: e.version for e in sources.locked().inputs},
             "results": {name: folder.name for name, folder in folders.items()},

@@ -40,9 +40,12 @@ def core_slots(cores: int) -> int:
 
 
 def optee_os(cores: int, progress: Progress) -> Path:
-    """OP-TEE OS: `core/` has its images, `export-ta_arm64/` is the dev kit, `ta/` its own TAs."""
+    """OP-TEE OS: `core/` has its images, `export-ta_arm64/` is the dev kit, `ta/` its own TAs.
+
+    `symbols/` has what debuggers read: `core.elf`, `ldelf.elf`, and `<uuid>.elf` of each TA.
+    """
     options = _options("optee-os", {"slots": str(core_slots(cores))})
-    parts = {**_source("optee-os"), "options": options, "tools": _tools()}
+    parts = {**_source("optee-os"), "options": options, "tools": _tools(), "keeps": "symbols"}
 
     def build(work: store.Work) -> None:
         source = sources.unpacked("optee-os", progress)
@@ -60,13 +63,18 @@ def optee_os(cores: int, progress: Progress) -> Path:
             },
             work,
         )
-        (work.folder / "core").mkdir()
-        for name in ("tee-header_v2.bin", "tee-pager_v2.bin", "tee-pageable_v2.bin", "tee.elf"):
-            (out / "core" / name).rename(work.folder / "core" / name)
+        core, symbols = work.folder / "core", work.folder / "symbols"
+        core.mkdir()
+        symbols.mkdir()
+        for name in ("tee-header_v2.bin", "tee-pager_v2.bin", "tee-pageable_v2.bin"):
+            (out / "core" / name).rename(core / name)
+        (out / "core" / "tee.elf").rename(symbols / "core.elf")
+        (out / "ldelf" / "ldelf.elf").rename(symbols / "ldelf.elf")
         (out / "export-ta_arm64").rename(work.folder / "export-ta_arm64")
         (work.folder / "ta").mkdir()
         for ta in out.glob("ta/*/*.ta"):
             ta.rename(work.folder / "ta" / ta.name)
+            ta.with_suffix(".elf").rename(symbols / f"{ta.stem}.elf")
         shutil.copy2(out / "conf.mk", work.folder / "conf.mk")
         shutil.rmtree(out)
 
@@ -87,9 +95,10 @@ def ta_dev_kit(progress: Progress) -> Path:
 
 
 def trusted_firmware(progress: Progress) -> Path:
-    """TF-A's stages: `bl1.bin`, `bl2.bin` and `bl31.bin`."""
+    """TF-A's stages: `bl1.bin`, `bl2.bin` and `bl31.bin`, each with its .elf."""
     options = _options("trusted-firmware", {})
-    parts = {**_source("arm-trusted-firmware"), "options": options, "tools": _tools()}
+    source = _source("arm-trusted-firmware")
+    parts = {**source, "options": options, "tools": _tools(), "keeps": "symbols"}
 
     def build(work: store.Work) -> None:
         source = sources.unpacked("arm-trusted-firmware", progress)
@@ -108,7 +117,9 @@ def trusted_firmware(progress: Progress) -> Path:
             targets=FIRMWARE_STAGES,
         )
         for name in FIRMWARE_STAGES:
-            (out / "qemu" / "release" / f"{name}.bin").rename(work.folder / f"{name}.bin")
+            made = out / "qemu" / "release"
+            (made / f"{name}.bin").rename(work.folder / f"{name}.bin")
+            (made / name / f"{name}.elf").rename(work.folder / f"{name}.elf")
         shutil.rmtree(out)
 
     return store.result(
@@ -155,6 +166,7 @@ def _build_ta(
             work,
         )
         built = [*out.glob("*.ta"), *out.glob("*.elf")]
+        built = [path for path in built if not path.stem.endswith(".stripped")]
         if not any(path.suffix == ".ta" for path in built):
             raise store.BuildError(f"ta/{name}: make succeeded and made no .ta file")
         for path in built:
@@ -162,6 +174,15 @@ def _build_ta(
         shutil.rmtree(out)
 
     return store.result(f"ta-{name}", parts, build, progress, f"build the {name} TA")
+
+
+def symbols(cores: int, progress: Progress) -> dict[str, Path]:
+    """The ELF files of what runs in the secure world, by the names of sandbox.machine.symbols."""
+    optee = sorted((optee_os(cores, progress) / "symbols").glob("*.elf"))
+    ta = sorted(inference_ta(progress).glob("*.elf"))
+    bl31 = trusted_firmware(progress) / "bl31.elf"
+    files = (*optee, *ta, bl31)
+    return {path.stem: path for path in files if not path.stem.endswith(".stripped")}
 
 
 def client_application(progress: Progress) -> Path:

@@ -4,6 +4,7 @@
 machine.json            while it runs or starts: who started it, which QEMU, how
 normal.log secure.log   both consoles of the last boot, from the first byte
 qemu.log                what QEMU itself had to say
+symbols/                ELF files of what runs, or ran last, in the secure world (symbols.py)
 normal.sock secure.sock qmp.sock    while it runs: consoles and control
 access.cpio             while it runs: the keys below, as the guest gets them
 share/                  while it runs: what the guest sees at /mnt/share
@@ -92,6 +93,7 @@ class Folder:
         self.record = path / "machine.json"
         self.share = path / "share"
         self.keys = path / "keys"
+        self.symbols = path / "symbols"
         self.access = path / "access.cpio"
         self.qmp_socket = path / "qmp.sock"
         self.qemu_log = path / "qemu.log"

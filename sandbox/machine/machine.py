@@ -26,6 +26,7 @@ from sandbox.machine.boot import CLIENT, SERVICE_SOCKET, Boot
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.folder import Folder, Phase, Record, World, check_name
 from sandbox.machine.process_id import ProcessId
+from sandbox.machine.symbols import Symbols
 
 # How long each of three ways to end QEMU may take: asking, SIGTERM, SIGKILL.
 _END_S = 4.0
@@ -190,6 +191,7 @@ class Machine:
         cpio.write(archive, access.guest_files())
         self.folder.access.write_bytes(archive.getvalue())
         self.folder.access.chmod(0o600)
+        Symbols(self.folder.symbols).start_afresh(images.symbols)
         for log in (*map(self.folder.log, World), self.folder.qemu_log):
             log.unlink(missing_ok=True)
         record: Record | None = None

@@ -5,7 +5,7 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ class Prepared:
     flash: Path
     kernel: Path
     initrd: Path
+    symbols: Mapping[str, Path] = field(default_factory=dict)
     ta_dev_kit: Path = Path("/dev-kit")
     manifest: dict[str, Any] = field(default_factory=dict)
 

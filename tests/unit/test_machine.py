@@ -10,8 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -37,6 +37,7 @@ class Images:
     flash: Path
     kernel: Path
     initrd: Path
+    symbols: Mapping[str, Path] = field(default_factory=dict)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
 def assert_nothing_left(machine: Machine) -> None:
     assert eventually(lambda: not processes_with(str(machine.folder.path)))
     left = {path.name for path in machine.folder.path.iterdir()}
-    assert left <= {"keys", "normal.log", "secure.log", "qemu.log"}
+    assert left <= {"keys", "symbols", "normal.log", "secure.log", "qemu.log"}
     assert machine.status().state is State.DOWN
 
 
