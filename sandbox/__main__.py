@@ -49,6 +49,10 @@ def _terminate(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _report(error: SandboxError, args: argparse.Namespace) -> None:
+    if args.machine is not None:
+        # What we advise to type shall mean the machine that the user named.
+        named = f"`sandbox --machine {args.machine} "
+        error.hints = tuple(hint.replace("`sandbox ", named) for hint in error.hints)
     if getattr(args, "json", False):
         described = {"name": error.name, "message": error.message, "hint": error.hint}
         print(json.dumps({"error": described}))

@@ -302,6 +302,12 @@ def test_a_failure_as_json(run: Run, fake: Callable[[str], None]) -> None:
     assert kinds(error) == {"name": str, "message": str, "hint": str}
 
 
+def test_a_hint_means_the_machine_that_was_named(run: Run) -> None:
+    assert "`sandbox up` starts it." in run("exec", "--", "true")[2]
+    status, out, err = run("--machine", "other", "exec", "--", "true")
+    assert status == 2 and "`sandbox --machine other up` starts it." in err
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("SANDBOX_BOOT_TIMEOUT_S", "soon"), ("SANDBOX_MEMORY_MIB", "1"), ("SANDBOX_MACHINE", "../x")],

@@ -11,7 +11,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
-    "command", [["ruff", "check", "."], ["mypy"]], ids=lambda command: command[0]
+    "command",
+    [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]],
+    ids=lambda command: " ".join(command[:2]),
 )
 def test_linter(command: list[str]) -> None:
     done = subprocess.run(
