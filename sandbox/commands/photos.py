@@ -3,6 +3,8 @@
 
 import argparse
 import hashlib
+import json
+import os
 import shutil
 import tomllib
 from pathlib import Path
@@ -26,6 +28,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     fetch = verbs.add_parser("fetch", help="put them into a folder")
     fetch.add_argument("--out", type=Path, required=True, metavar="DIR", help="where to put them")
+    fetch.add_argument("--json", action="store_true", help="print one JSON array of their paths")
     fetch.set_defaults(run=run)
 
 
@@ -62,5 +65,8 @@ def _digest(path: Path) -> str:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     fetched = fetch(args.out, context.progress)
+    if args.json:
+        print(json.dumps([os.fspath(path) for path in fetched]))
+        return 0
     context.progress.note(f"{len(fetched)} photos in {args.out}")
     return 0

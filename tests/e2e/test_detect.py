@@ -41,6 +41,13 @@ def test_there_is_a_golden_result_for_each_photo(photo_paths: dict[str, Path]) -
     assert sorted(photo_paths) == GOLDEN
 
 
+def test_photos_are_fetched(tmp_path: Path) -> None:
+    ran = run_sandbox("photos", "fetch", "--out", tmp_path, "--json")
+    assert ran.status == 0, ran.stderr
+    assert tmp_path / "dog.jpg" in set(map(Path, ran.json))
+    assert set(map(Path, ran.json)) == set(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_photo_gives_its_golden_result(
     name: str, detected: dict[str, dict[str, Any]], photo_paths: dict[str, Path]
