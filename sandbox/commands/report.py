@@ -35,6 +35,7 @@ def as_json(machine: Machine, status: Status) -> dict[str, Any]:
         "machine": machine.name,
         "state": str(status.state),
         "answers": status.answers if up else None,
+        "debugger": _debugger_as_json(status),
         "remark": status.remark,
         "cores": record.cores if record else None,
         "host_cores": record.host_cores if record else None,
@@ -53,6 +54,17 @@ def as_json(machine: Machine, status: Status) -> dict[str, Any]:
             **{f"{world}_log": str(folder.log(world)) for world in World},
             "qemu_log": str(folder.qemu_log),
         },
+    }
+
+
+def _debugger_as_json(status: Status) -> dict[str, Any] | None:
+    if status.holder is None:
+        return None
+    return {
+        "pid": status.holder.pid,
+        "what": status.holder.what,
+        "since": status.holder.since,
+        "stopped": status.stopped,
     }
 
 
@@ -88,7 +100,12 @@ def as_text(machine: Machine, status: Status) -> str:
     if record is not None and status.state is State.UP:
         rows.append(("up for", _duration(time.time() - record.started_at)))
         answer = "answers" if status.answers else "DOES NOT ANSWER: see `sandbox logs`"
+        if status.stopped:
+            answer = "stands still, as the whole machine"
         rows.append(("ssh", f"127.0.0.1:{record.ssh_port}, {answer}"))
+        if status.holder is not None:
+            does = "has stopped the machine" if status.stopped else "lets the machine run"
+            rows.append(("debugger", f"{status.holder} {does}"))
         if record.ta:
             cpu = " ".join(record.ta.get("cpu", ()))
             rows.append(("ta", f"version {record.ta.get('version', '?')}, CPU {cpu or 'plain'}"))

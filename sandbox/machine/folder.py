@@ -7,6 +7,7 @@ qemu.log                what QEMU itself had to say
 symbols/                ELF files of what runs, or ran last, in the secure world (symbols.py)
 normal.sock secure.sock qmp.sock    while it runs: consoles and control
 access.cpio             while it runs: the keys below, as the guest gets them
+holder.json gdb.sock    while a debugger holds it: who (hold.py), and QEMU's gdb stub
 share/                  while it runs: what the guest sees at /mnt/share
 keys/                   SSH keys of this machine, made once
 """
@@ -96,6 +97,8 @@ class Folder:
         self.symbols = path / "symbols"
         self.access = path / "access.cpio"
         self.qmp_socket = path / "qmp.sock"
+        self.gdb_socket = path / "gdb.sock"
+        self.holder = path / "holder.json"
         self.qemu_log = path / "qemu.log"
 
     def log(self, world: World) -> Path:
@@ -113,7 +116,7 @@ class Folder:
         """Remove what belongs to a running machine; keys and the last logs stay."""
         for world in World:
             self.console_socket(world).unlink(missing_ok=True)
-        for path in (self.qmp_socket, self.access):
+        for path in (self.qmp_socket, self.gdb_socket, self.holder, self.access):
             path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.share)

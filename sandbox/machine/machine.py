@@ -21,7 +21,7 @@ from sandbox import cpio, process
 from sandbox.errors import InfraError, UserError
 from sandbox.log import Progress
 from sandbox.machine import guest as ssh
-from sandbox.machine import keys, qemu_v8, qmp, sockets
+from sandbox.machine import hold, keys, qemu_v8, qmp, sockets
 from sandbox.machine.boot import CLIENT, SERVICE_SOCKET, Boot
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.folder import Folder, Phase, Record, World, check_name
@@ -31,6 +31,7 @@ from sandbox.machine.symbols import Symbols
 # How long each of three ways to end QEMU may take: asking, SIGTERM, SIGKILL.
 _END_S = 4.0
 _LOGIN_S = 20.0
+_STILL_S = 0.3
 _GUARD = Path(__file__).with_name("guard.py")
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
@@ -47,6 +48,8 @@ class Status:
     record: Record | None = None  # unless it is down
     answers: bool = False  # an SSH server in the guest greets
     remark: str | None = None
+    holder: hold.Holder | None = None  # the debugger that has it, if any
+    stopped: bool = False  # by that debugger
 
 
 class MachineDown(UserError):
@@ -114,12 +117,30 @@ class Machine:
     def status(self) -> Status:
         return self._asked(self._current())
 
-    @staticmethod
-    def _asked(status: Status) -> Status:
+    def _asked(self, status: Status) -> Status:
         if status.state is State.UP and status.record is not None:
+            holder = hold.holder(self.folder)
+            if holder is not None and self._stopped():
+                return replace(status, holder=holder, stopped=True)
             answers = ssh.banner(status.record.ssh_port, timeout_s=3.0)
-            return replace(status, answers=answers)
+            return replace(status, answers=answers, holder=holder)
         return status
+
+    def _stopped(self) -> bool:
+        """Whether it stands still; asked only while a debugger holds it.
+
+        A profiler stops it over and over, but never for so long.
+        """
+        deadline = Deadline(_STILL_S)
+        try:
+            with qmp.connect(self.folder.qmp_socket, Deadline(_END_S)) as control:
+                while not control.execute("query-status")["running"]:
+                    if deadline.expired:
+                        return True
+                    time.sleep(_STILL_S / 10)
+        except qmp.QmpError:
+            pass
+        return False
 
     def _current(self) -> Status:
         """The state, after what is stale was cleaned up; asks nobody but the host."""
@@ -143,6 +164,12 @@ class Machine:
                 f"machine {self.name!r} is {status.state}"
                 + (f": {status.remark}" if status.remark else ""),
                 "`sandbox up` starts it.",
+            )
+        holder = hold.holder(self.folder)
+        if holder is not None and self._stopped():
+            raise hold.MachineHeld(
+                f"machine {self.name!r} stands still: {holder} has stopped it",
+                "Let it go on there (`continue` in gdb), or end that debugger.",
             )
         access = keys.load(self.folder.keys)
         return ssh.connect(status.record.ssh_port, access, timeout_s)

@@ -6,7 +6,8 @@ https://www.qemu.org/docs/master/interop/qmp-spec.html
 
 import contextlib
 import json
-from collections.abc import Iterator
+import socket
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,24 @@ class Qmp:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: object) -> Any:
-        message = json.dumps({"execute": command, "arguments": arguments})
+        return self._execute(command, arguments, ())
+
+    def give(self, name: str, handle: int) -> None:
+        """Hand QEMU a copy of an open file descriptor, for commands that name it."""
+        self._execute("getfd", {"fdname": name}, (handle,))
+
+    def monitor(self, line: str) -> str:
+        """A command of the monitor for people, where the protocol has none; its answer's text."""
+        text: str = self.execute("human-monitor-command", **{"command-line": line})
+        return text.strip()
+
+    def _execute(self, command: str, arguments: object, handles: Sequence[int]) -> Any:
+        message = json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n"
         try:
-            self._socket.sendall(message.encode() + b"\n")
+            # sendmsg(2) may take less than all; the descriptors go with the first byte.
+            sent = socket.send_fds(self._socket, [message], handles)
+            if sent < len(message):
+                self._socket.sendall(message[sent:])
         except OSError as error:
             raise QmpError(f"QEMU hung up before `{command}`: {error}") from error
         while True:

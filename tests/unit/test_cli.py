@@ -139,6 +139,7 @@ STATUS_UP = {
     "machine": str,
     "state": str,
     "answers": bool,
+    "debugger": type(None),
     "remark": type(None),
     "cores": int,
     "host_cores": int,

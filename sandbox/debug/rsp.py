@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gdb's remote serial protocol, as far as we speak it ourselves: `$packet#checksum`, `+`.
+
+https://sourceware.org/gdb/current/onlinedocs/gdb.html/Remote-Protocol.html
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sandbox.errors import InfraError
+from sandbox.machine import sockets
+from sandbox.machine.deadline import Deadline
+
+_INTERRUPT = b"\x03"
+_ESCAPE = 0x7D  # the next byte has bit 5 inverted
+
+
+class RemoteError(InfraError):
+    """QEMU's gdb stub hung up, was silent, or said what is not in the protocol."""
+
+
+class Remote:
+    """A connection to a stub; open one with `connect`. While it is open the machine stands still,
+    unless it was told to continue."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._buffer = b""
+        try:
+            self._socket = sockets.connect(path, timeout_s)
+        except OSError as error:
+            raise RemoteError(f"cannot reach QEMU's gdb stub at {path}: {error}") from error
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def settle(self) -> None:
+        """QEMU announces the stop that connecting caused, if the machine ran: drop that."""
+        self.send(b"qAttached")
+        while self.receive() not in (b"0", b"1"):
+            pass
+
+    def call(self, packet: bytes) -> bytes:
+        """One request, one answer."""
+        self.send(packet)
+        return self.receive()
+
+    def call_all(self, packets: Sequence[bytes]) -> list[bytes]:
+        """Several requests in one write, then an answer to each: one round trip."""
+        self._write(b"".join(_framed(packet) for packet in packets))
+        return [self.receive() for _ in packets]
+
+    def interrupt(self) -> bytes:
+        """Stop the machine that was told to continue; what the stub says of it."""
+        self._write(_INTERRUPT)
+        return self.receive()
+
+    def send(self, packet: bytes) -> None:
+        self._write(_framed(packet))
+
+    def receive(self, timeout_s: float | None = None) -> bytes:
+        """The next packet; after `c` that is the next stop."""
+        deadline = Deadline(self._timeout_s if timeout_s is None else timeout_s)
+        while True:
+            start = self._buffer.find(b"$")
+            end = self._buffer.find(b"#", start)
+            if 0 <= start < end and len(self._buffer) >= end + 3:
+                packet = self._buffer[start + 1 : end]
+                checksum, self._buffer = self._buffer[end + 1 : end + 3], self._buffer[end + 3 :]
+                if checksum != b"%02x" % (sum(packet) & 0xFF):
+                    raise RemoteError("QEMU's gdb stub sent a packet with a wrong checksum")
+                self._write(b"+")
+                return _unescaped(packet)
+            self._fill(deadline)
+
+    def _fill(self, deadline: Deadline) -> None:
+        self._socket.settimeout(max(deadline.remaining_s, 0.001))
+        try:
+            data = self._socket.recv(65536)
+        except TimeoutError as error:
+            raise RemoteError(
+                f"QEMU's gdb stub did not answer within {deadline.limit_s:.0f} s"
+            ) from error
+        except OSError as error:
+            raise RemoteError(f"QEMU's gdb stub hung up: {error}") from error
+        if not data:
+            raise RemoteError("QEMU's gdb stub hung up")
+        self._buffer += data
+
+    def _write(self, data: bytes) -> None:
+        self._socket.settimeout(self._timeout_s)
+        try:
+            self._socket.sendall(data)
+        except OSError as error:
+            raise RemoteError(f"QEMU's gdb stub hung up: {error}") from error
+
+
+def _framed(packet: bytes) -> bytes:
+    return b"$%s#%02x" % (packet, sum(packet) & 0xFF)
+
+
+def _unescaped(packet: bytes) -> bytes:
+    # Most have none, and some are thousands of bytes.
+    if _ESCAPE not in packet:
+        return packet
+    plain, escaped = bytearray(), False
+    for byte in packet:
+        if escaped:
+            plain.append(byte ^ 0x20)
+        elif byte != _ESCAPE:
+            plain.append(byte)
+        escaped = byte == _ESCAPE and not escaped
+    return bytes(plain)
+
+
+@contextlib.contextmanager
+def connect(path: Path, timeout_s: float = 10.0) -> Iterator[Remote]:
+    """A connection to a machine that it has stopped. `D` lets it go on and removes breakpoints."""
+    remote = Remote(path, timeout_s)
+    try:
+        remote.settle()
+        yield remote
+    finally:
+        remote.close()
