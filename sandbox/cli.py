@@ -3,7 +3,7 @@
 
 import argparse
 import importlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from importlib import metadata
 
 from sandbox.config import DEFAULT_MACHINE, ENVIRONMENT
@@ -15,6 +15,7 @@ VERBS = (
     "status",
     "logs",
     "exec",
+    "ta",
     "console",
     "down",
     "build",
@@ -64,10 +65,21 @@ def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
     for verb in verbs or VERBS:
         importlib.import_module(f"sandbox.commands.{verb}").add_parser(subparsers)
-    for subparser in subparsers.choices.values():
+    for subparser in _all_below(subparsers):
         # Also behind the verb, where fingers put them; only if given there do they count.
         _add_common(subparser, machine=argparse.SUPPRESS, debug=argparse.SUPPRESS)
     return parser
+
+
+def _all_below(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> Iterator[argparse.ArgumentParser]:
+    """The parsers of verbs, and of the verbs that some of these have in turn."""
+    for parser in subparsers.choices.values():
+        yield parser
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                yield from _all_below(action)
 
 
 def _add_common(parser: argparse.ArgumentParser, *, machine: object, debug: object) -> None:

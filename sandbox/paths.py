@@ -28,6 +28,11 @@ def build_cache_dir() -> Path:
     return cache_dir() / "build"
 
 
+def project_cache_dir() -> Path:
+    """Builds of other people's TAs: a folder each."""
+    return cache_dir() / "projects"
+
+
 def state_dir() -> Path:
     """Machines, keys and secure storage: deleting it loses them."""
     return _xdg("XDG_STATE_HOME", ".local/state") / APP
