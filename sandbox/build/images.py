@@ -173,18 +173,20 @@ def _base(progress: Progress) -> Path:
 
 
 def _applications(progress: Progress) -> Path:
-    """Our TA and client: apart, because they change often and the base does not."""
+    """Our TA, its client, our agent: apart, because they change often and the base does not."""
     ta = recipe.inference_ta(progress)
     client = recipe.client_application(progress)
+    agent = recipe.agent(progress)
 
     def build(work: store.Work) -> None:
         files = [
             *_tas(ta),
             cpio.file("usr/bin/cml-ca", client.read_bytes(), 0o755),
+            cpio.file("usr/sbin/sandbox-agent", agent.read_bytes(), 0o755),
         ]
         _write(work.folder / "applications.cpio", files)
 
-    parts = {"ta": ta.name, "client": client.parent.name}
+    parts = {"ta": ta.name, "client": client.parent.name, "agent": agent.parent.name}
     return store.result("guest-applications", parts, build, progress)
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox import paths, process
@@ -188,10 +188,18 @@ def symbols(cores: int, progress: Progress) -> dict[str, Path]:
 def client_application(progress: Progress) -> Path:
     """Our client application for the guest: the program `cml-ca`."""
     project = paths.project_dir()
+    source = project / "host"
+    own = [source, project / "ta" / "include"]
+    return _build_client(source, "cml-ca", own, "build the client cml-ca", progress)
+
+
+def _build_client(
+    source: Path, program: str, own: Sequence[Path], what: str, progress: Progress
+) -> Path:
     headers = sources.unpacked("optee-client-dev", progress)
     library = sources.unpacked("libteec2", progress)
     parts = {
-        "source": store.tree_digest([project / "host", project / "ta" / "include"]),
+        "source": store.tree_digest(own),
         "libteec": [headers.name, library.name],
         "tools": _tools(),
     }
@@ -200,7 +208,7 @@ def client_application(progress: Progress) -> Path:
         out = work.folder / "out"
         out.mkdir()
         _make(
-            project / "host",
+            source,
             {
                 "CROSS_COMPILE": CROSS,
                 "O": os.fspath(out),
@@ -209,11 +217,16 @@ def client_application(progress: Progress) -> Path:
             },
             work,
         )
-        (out / "cml-ca").rename(work.folder / "cml-ca")
+        (out / program).rename(work.folder / program)
         shutil.rmtree(out)
 
-    built = store.result("client-application", parts, build, progress, "build the client cml-ca")
-    return built / "cml-ca"
+    return store.result(program, parts, build, progress, what) / program
+
+
+def agent(progress: Progress) -> Path:
+    """What serves the host in the guest: the program `sandbox-agent`."""
+    source = paths.project_dir() / "host" / "agent"
+    return _build_client(source, "sandbox-agent", [source], "build the guest's agent", progress)
 
 
 def only(folder: Path, pattern: str) -> Path:

@@ -4,12 +4,11 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterator
 
 from sandbox.commands.context import Context
 from sandbox.errors import UserError
 
-_CHUNK = 1 << 16
+_STDIN = 0
 
 
 def seconds(text: str) -> float:
@@ -26,7 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser(
         "exec",
         help="run a command in the guest",
-        description="Run a command in the normal world, as root, over SSH. Its arguments arrive as"
+        description="Run a command in the normal world, as root. Its arguments arrive as"
         " they are given; input and output are passed on byte by byte; its exit status is ours."
         " Failures of the sandbox itself are told apart by a message on standard error.",
         epilog="Examples: sandbox exec -- uname -a; sandbox exec -- sh -c 'dmesg | tail'",
@@ -38,12 +37,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
-def _input() -> Iterator[bytes]:
+def _input() -> bytes | int:
     # A person at a terminal has `sandbox console`.
-    if sys.stdin is None or sys.stdin.isatty():
-        return
-    while data := os.read(sys.stdin.fileno(), _CHUNK):
-        yield data
+    return b"" if sys.stdin is None or os.isatty(_STDIN) else _STDIN
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -19,8 +19,8 @@ STAGES = {
     "tee0": "/dev/tee0 is there",
     "tee-supplicant": "tee-supplicant serves OP-TEE",
     "network": "network up",
+    "agent": "agent listens",
     "ssh": "SSH server listens",
-    "login": "logged in",
     "ta": "the TA was loaded and answers",
     "service": "the client application takes requests",
 }

@@ -10,17 +10,20 @@ from typing import Any, TypeVar
 
 from sandbox.errors import GuestError, InfraError, SandboxError
 from sandbox.log import Step
-from sandbox.machine import guest, qmp
+from sandbox.machine import qemu_v8, qmp
+from sandbox.machine.agent import AGENT_PORT
 from sandbox.machine.console import ConsoleAlarm, Line, Watch, excerpt, excerpts
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.folder import Folder, Stage, World
-from sandbox.machine.keys import AccessKeys
+from sandbox.machine.guest import Guest
 from sandbox.machine.process_id import ProcessId
 
 # What the guest's init announces, each when it is true: `@sandbox <event> <uptime>`.
-EVENTS = ("init", "modules", "share", "tee0", "tee-supplicant", "network", "ssh")
+EVENTS = ("init", "modules", "share", "tee0", "tee-supplicant", "network", "agent", "ssh")
 _EVENT = re.compile(r"@sandbox (?P<event>[a-z0-9-]+) (?P<uptime>\d+(?:\.\d+)?)\s*$")
 _FAILURE = re.compile(r"@sandbox failed (?P<event>[a-z0-9-]+): ?(?P<reason>.*)")
+# A line of QEMU's `info usernet`: our port, then the guest's.
+_FORWARD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+)")
 # OP-TEE's last words before TF-A enters Linux, on the secure console.
 _FIRMWARE_DONE = re.compile(r"Primary CPU switching to normal world boot")
 
@@ -69,14 +72,14 @@ class Boot:
         self._watch = Watch(folder)
         self._stage_began = time.monotonic()
         self.stages: list[Stage] = []
-        self.ssh_port = 0
+        self.ports: dict[int, int] = {}  # of the host, by that of the guest
 
-    def run(self, keys: AccessKeys) -> dict[str, Any]:
+    def run(self, token: bytes) -> dict[str, Any]:
         """Returns what the TA says about itself."""
         try:
             self._control()
             self._events()
-            return self._services(keys)
+            return self._services(token)
         except ConsoleAlarm as alarm:
             alarm.hints = self._hints()[:2]
             raise
@@ -106,7 +109,7 @@ class Boot:
         )
 
     def _control(self) -> None:
-        """QEMU answers, and tells which port the host gave to the guest's SSH."""
+        """QEMU answers, and tells which ports the host gave to those of the guest."""
         self._step.update("waiting for QEMU")
         try:
             with qmp.connect(self._folder.qmp_socket, self._deadline.within(20.0)) as control:
@@ -121,10 +124,9 @@ class Boot:
                 f"QEMU ended at once ({self._ending()}):\n{words}",
                 f"Its command line is in {self._folder.qemu_log}.",
             ) from error
-        found = re.search(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)", text)
-        if found is None:
-            raise QemuError(f"QEMU forwards no port to the guest:\n{text}")
-        self.ssh_port = int(found[1])
+        self.ports = {int(ours[2]): int(ours[1]) for ours in _FORWARD.finditer(text)}
+        if not {AGENT_PORT, qemu_v8.SSH_PORT} <= set(self.ports):
+            raise QemuError(f"QEMU does not forward all ports to the guest:\n{text}")
         self._stage("qemu")
 
     def _ending(self) -> str:
@@ -153,7 +155,7 @@ class Boot:
                     last, last_at = event["event"], time.monotonic()
                     missing.remove(last)
                     self._stage("kernel" if last == EVENTS[0] else last)
-                    self._step.update(f"waiting for {missing[0]}" if missing else "logging in")
+                    self._step.update(f"waiting for {missing[0]}" if missing else "the agent")
             if self._deadline.expired:
                 ago = time.monotonic() - last_at
                 raise BootError(
@@ -178,12 +180,11 @@ class Boot:
         except (SandboxError, LookupError, TypeError):
             return "QEMU does not answer"
 
-    def _services(self, keys: AccessKeys) -> dict[str, Any]:
-        return self._meanwhile("the TA", lambda: self._talk(keys))
+    def _services(self, token: bytes) -> dict[str, Any]:
+        return self._meanwhile("the TA", lambda: self._talk(token))
 
-    def _talk(self, keys: AccessKeys) -> dict[str, Any]:
-        with guest.connect(self.ssh_port, keys, self._deadline.remaining_s) as session:
-            self._stage("login")
+    def _talk(self, token: bytes) -> dict[str, Any]:
+        with Guest(self.ports[AGENT_PORT], token, self._deadline.remaining_s) as session:
             self._step.update("waiting for the TA")
             done = session.run([CLIENT, "info"], timeout_s=self._deadline.remaining_s)
             if done.status == _NOT_FOUND:

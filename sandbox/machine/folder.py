@@ -6,10 +6,10 @@ normal.log secure.log   both consoles of the last boot, from the first byte
 qemu.log                what QEMU itself had to say
 symbols/                ELF files of what runs, or ran last, in the secure world (symbols.py)
 normal.sock secure.sock qmp.sock    while it runs: consoles and control
-access.cpio             while it runs: the keys below, as the guest gets them
+access.cpio             while it runs: the keys and the token below, as the guest gets them
 holder.json gdb.sock    while a debugger holds it: who (hold.py), and QEMU's gdb stub
 share/                  while it runs: what the guest sees at /mnt/share
-keys/                   SSH keys of this machine, made once
+keys/                   SSH keys of this machine, made once; the agent's token, new at each start
 """
 
 import contextlib
@@ -68,6 +68,7 @@ class Record:
     images: dict[str, str]
     host_cores: int = 0  # that the starting process might use
     ssh_port: int = 0
+    agent_port: int = 0
     started_at: float = 0.0  # seconds since 1970
     stages: tuple[Stage, ...] = ()
     ta: dict[str, Any] = field(default_factory=dict)  # what the TA says about itself
@@ -94,6 +95,7 @@ class Folder:
         self.record = path / "machine.json"
         self.share = path / "share"
         self.keys = path / "keys"
+        self.token = self.keys / "token"
         self.symbols = path / "symbols"
         self.access = path / "access.cpio"
         self.qmp_socket = path / "qmp.sock"

@@ -1,39 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run commands in the guest over SSH: exact bytes, exact exit status, a limit on every wait."""
+"""Run commands in the guest and carry files: exact bytes, exact status, a limit on every wait."""
 
 import contextlib
 import shlex
-import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from sandbox.errors import GuestError
+from sandbox.machine import agent
+from sandbox.machine.agent import Command, Connection, GuestTimeout, GuestUnreachable
 from sandbox.machine.deadline import Deadline
-from sandbox.machine.keys import AccessKeys
 
-if TYPE_CHECKING:
-    import paramiko
-
-USER = "root"
-ADDRESS = "127.0.0.1"
 # An answer from the client application is one line of JSON, far shorter than this.
 _LINE_LIMIT = 1 << 20
-_CHUNK = 1 << 16
-# What paramiko raises on a connection that is gone, depending on where it notices.
-_BROKEN = (OSError, EOFError)
+# What a command said last, to be quoted when it ends.
+_WORDS_LIMIT = 1 << 14
 _NOT_FOUND = 127
-# To start a command that may itself run without a limit.
-_START_S = 30.0
-
-
-class GuestUnreachable(GuestError):
-    """The guest's SSH server does not answer, or is not the one this machine was given."""
-
-
-class GuestTimeout(GuestError):
-    """A command in the guest did not finish in time."""
+# What `get` takes, unless told otherwise: the guest may have files without an end.
+_FILE_LIMIT = 256 << 20
+_FILE_S = 60.0
 
 
 class GuestCommandError(GuestError):
@@ -43,53 +30,69 @@ class GuestCommandError(GuestError):
 @dataclass(frozen=True)
 class Completed:
     argv: tuple[str, ...]
-    status: int
+    status: int  # as a shell gives it: 128 and the signal's number if one ended it
     stdout: bytes
     stderr: bytes
+    signal: int = 0
 
 
 class GuestLines:
     """A running command that is spoken to line by line."""
 
-    def __init__(self, channel: "paramiko.Channel", what: str) -> None:
-        self._channel = channel
-        self._what = what
-        self._buffer = b""
+    def __init__(self, connection: Connection, argv: Sequence[str]) -> None:
+        self._what = argv[0]
+        self._connection = connection
+        self._buffer = bytearray()
+        self._words = bytearray()
+        self._command = Command(
+            connection, argv, stdout=self._buffer.extend, stderr=self._words.extend
+        )
 
     def send(self, line: str) -> None:
         assert "\n" not in line
-        self._channel.settimeout(_START_S)
+        data = memoryview(line.encode() + b"\n")
+        deadline = agent.start_deadline()
         try:
-            self._channel.sendall(line.encode() + b"\n")
-        except _BROKEN as error:
+            while data and self._command.exit is None:
+                part = data[: self._command.takes]
+                self._command.feed(part)
+                data = data[len(part) :]
+                if data:
+                    self._step(deadline)
+            self._connection.flush(deadline)
+        except TimeoutError as error:
+            raise GuestTimeout(f"{self._what} does not read what it is sent") from error
+        except GuestUnreachable as error:
             raise GuestUnreachable(f"{self._what} hung up{self._last_words()}") from error
 
     def receive(self, timeout_s: float) -> str:
         """The next line without its end; raises GuestError when there is none."""
         deadline = Deadline(timeout_s)
         while b"\n" not in self._buffer:
-            self._channel.settimeout(max(deadline.remaining_s, 0.001))
+            if len(self._buffer) > _LINE_LIMIT:
+                raise GuestError(f"{self._what} sent a line without an end")
             try:
-                data = self._channel.recv(_CHUNK)
+                ended = self._command.exit is not None
+                if not ended:
+                    self._step(deadline)
             except TimeoutError as error:
                 raise GuestTimeout(
                     f"no answer from {self._what} within {timeout_s:.0f} s"
                 ) from error
-            except _BROKEN:
-                data = b""
-            if not data:
+            except GuestUnreachable:
+                ended = True
+            if ended:
                 raise GuestUnreachable(
                     f"{self._what} ended without an answer{self._last_words()}",
                     "`sandbox status` tells whether the machine still runs.",
                 )
-            self._buffer += data
-            if len(self._buffer) > _LINE_LIMIT:
-                raise GuestError(f"{self._what} sent a line without an end")
-        line, _, self._buffer = self._buffer.partition(b"\n")
+        line, _, rest = self._buffer.partition(b"\n")
+        self._buffer[:] = rest
         return line.decode(errors="replace")
 
     def close(self) -> None:
-        self._channel.close()
+        """Ends it, if it still runs."""
+        self._command.close()
 
     def __enter__(self) -> Self:
         return self
@@ -97,39 +100,51 @@ class GuestLines:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _step(self, deadline: Deadline) -> None:
+        self._command.step(deadline)
+        del self._words[:-_WORDS_LIMIT]
+
     def _last_words(self) -> str:
-        self._channel.settimeout(0.5)
-        with contextlib.suppress(*_BROKEN):
-            if words := self._channel.recv_stderr(_CHUNK):
-                return f": {words.decode(errors='replace').strip()}"
-        return ""
+        with contextlib.suppress(TimeoutError, GuestError):
+            deadline = Deadline(0.5)
+            while self._command.exit is None:
+                self._step(deadline)
+        words = self._words.decode(errors="replace").strip()
+        return f": {words}" if words else ""
 
 
 class Guest:
-    """A connection to a machine's guest; open one with `connect`."""
+    """The guest of a machine. Threads may share one: each call has a connection of its own."""
 
-    def __init__(self, transport: "paramiko.Transport") -> None:
-        self._transport = transport
+    def __init__(self, port: int, token: bytes, timeout_s: float) -> None:
+        self._port = port
+        self._token = token
+        self._timeout_s = timeout_s
+        self._open: weakref.WeakSet[GuestLines] = weakref.WeakSet()
 
     def close(self) -> None:
-        self._transport.close()
+        """Ends the conversations that are still open."""
+        for lines in list(self._open):
+            lines.close()
 
-    def _start(self, argv: Sequence[str], deadline: Deadline) -> "paramiko.Channel":
-        import paramiko
+    def __enter__(self) -> Self:
+        return self
 
-        try:
-            channel = self._transport.open_session(timeout=max(deadline.remaining_s, 0.001))
-            channel.settimeout(max(deadline.remaining_s, 0.001))
-            # SSH carries one string and the guest's shell splits it again: quoted, so that each
-            # argument arrives as it is.
-            channel.exec_command(shlex.join(argv))
-        except (paramiko.SSHException, OSError, EOFError) as error:
-            raise GuestUnreachable(f"cannot start {argv[0]} in the guest: {error}") from error
-        return channel
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def connection(
+        self, deadline: Deadline | None, *, limit: int = agent.FRAME_MAX_SIZE
+    ) -> Connection:
+        """A new connection to the agent, proved to be this machine's."""
+        within = deadline.within(self._timeout_s) if deadline else Deadline(self._timeout_s)
+        return agent.connect(self._port, self._token, within, limit=limit)
 
     def lines(self, argv: Sequence[str], *, timeout_s: float = 10.0) -> GuestLines:
         """Start a command and talk to it line by line; close it when done."""
-        return GuestLines(self._start(argv, Deadline(timeout_s)), argv[0])
+        lines = GuestLines(self.connection(Deadline(timeout_s)), argv)
+        self._open.add(lines)
+        return lines
 
     def run(
         self,
@@ -138,22 +153,27 @@ class Guest:
         timeout_s: float,
         stdin: bytes = b"",
         check: bool = False,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
     ) -> Completed:
-        """Run a command to its end. With `check`, any status but zero raises."""
+        """Run a command to its end. With `check`, any status but zero raises.
+
+        `env` is added to what a login would have; `cwd` is /root if not given. A command that is
+        not done in time is killed, with all that it started.
+        """
         stdout, stderr = bytearray(), bytearray()
-        source: Iterator[bytes] = iter([stdin] if stdin else [])
-        status = self.stream(
-            argv, timeout_s=timeout_s, stdin=source, stdout=stdout.extend, stderr=stderr.extend
+        ended = self._run(
+            argv,
+            timeout_s=timeout_s,
+            stdin=stdin,
+            stdout=stdout.extend,
+            stderr=stderr.extend,
+            env=env,
+            cwd=cwd,
         )
-        done = Completed(tuple(argv), status, bytes(stdout), bytes(stderr))
-        if check and status != 0:
-            words = (done.stderr or done.stdout).decode(errors="replace").strip()
-            if status == _NOT_FOUND:
-                words = words or "not found"
-            raise GuestCommandError(
-                f"`{shlex.join(argv)}` failed in the guest with exit status {status}"
-                + (f": {words[-2000:]}" if words else "")
-            )
+        done = Completed(tuple(argv), ended.status, bytes(stdout), bytes(stderr), ended.signal)
+        if check and done.status != 0:
+            raise GuestCommandError(_failure(done))
         return done
 
     def stream(
@@ -161,121 +181,113 @@ class Guest:
         argv: Sequence[str],
         *,
         timeout_s: float | None,
-        stdin: Iterator[bytes],
+        stdin: bytes | int,
         stdout: Callable[[bytes], object],
         stderr: Callable[[bytes], object],
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
     ) -> int:
         """Run a command, passing bytes on as they come, and return its exit status.
 
-        `stdout` is called in this thread and `stderr` in another.
+        Input comes from memory or from a file descriptor; one without an end keeps nobody: the
+        command's own end is what counts.
         """
+        return self._run(
+            argv,
+            timeout_s=timeout_s,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+        ).status
+
+    def _run(
+        self,
+        argv: Sequence[str],
+        *,
+        timeout_s: float | None,
+        stdin: bytes | int,
+        stdout: Callable[[bytes], object],
+        stderr: Callable[[bytes], object],
+        env: Mapping[str, str] | None,
+        cwd: str | None,
+    ) -> agent.Exit:
         deadline = Deadline(timeout_s) if timeout_s is not None else None
-        channel = self._start(argv, deadline or Deadline(_START_S))
-        with contextlib.closing(channel):
-            channel.settimeout(None)
-            errors = threading.Thread(target=_pump, args=(channel.recv_stderr, stderr), daemon=True)
-            errors.start()
-            threading.Thread(target=_feed, args=(channel, stdin), daemon=True).start()
+        with self.connection(deadline) as connection:
             try:
-                while True:
-                    channel.settimeout(_left(deadline))
-                    data = channel.recv(_CHUNK)
-                    if not data:
-                        break
-                    stdout(data)
-                errors.join(_left(deadline))
-                if not channel.status_event.wait(_left(deadline)):
-                    raise TimeoutError
+                command = Command(connection, argv, stdout=stdout, stderr=stderr, env=env, cwd=cwd)
+                return command.finish(stdin, deadline)
             except TimeoutError as error:
                 raise GuestTimeout(
                     f"`{shlex.join(argv)}` did not finish within {timeout_s:.0f} s",
                     "`sandbox logs` shows what both worlds said meanwhile.",
                 ) from error
-            except _BROKEN as error:
-                raise self._lost(argv) from error
-            return self._status(channel, argv)
+            except GuestUnreachable as error:
+                raise GuestUnreachable(
+                    f"the connection broke while `{shlex.join(argv)}` ran",
+                    "`sandbox status` tells whether the machine still runs.",
+                ) from error
 
-    def _lost(self, argv: Sequence[str]) -> GuestUnreachable:
-        return GuestUnreachable(
-            f"the connection broke while `{shlex.join(argv)}` ran",
-            "`sandbox status` tells whether the machine still runs.",
-        )
+    def put(self, path: str, data: bytes, mode: int, *, timeout_s: float = _FILE_S) -> None:
+        """Write a file in the guest: it appears whole, with its mode, or not at all."""
+        deadline = Deadline(timeout_s)
+        rest = memoryview(data)
+        what = f"cannot write {path} in the guest"
+        with self._file(what, deadline) as connection:
+            connection.send(agent.PUT, agent.u32(mode) + path.encode())
+            while rest:
+                connection.send(agent.DATA, rest[: agent.CHUNK])
+                rest = rest[agent.CHUNK :]
+                while connection.unsent > agent.WINDOW:
+                    connection.wait(deadline)
+            connection.send(agent.END)
+            kind, payload = connection.receive(deadline)
+            if kind == agent.FAILED:
+                raise agent.refused(payload, what)
 
-    def _status(self, channel: "paramiko.Channel", argv: Sequence[str]) -> int:
-        status: int = channel.recv_exit_status()
-        if status < 0:
-            if not self._transport.is_active():
-                raise self._lost(argv)
-            raise GuestCommandError(f"`{shlex.join(argv)}` was ended by a signal in the guest")
-        return status
+    def get(self, path: str, *, timeout_s: float = _FILE_S, max_bytes: int = _FILE_LIMIT) -> bytes:
+        """The bytes of a regular file in the guest."""
+        deadline = Deadline(timeout_s)
+        data = bytearray()
+        what = f"cannot read {path} in the guest"
+        with self._file(what, deadline) as connection:
+            connection.send(agent.GET, path.encode())
+            while True:
+                kind, payload = connection.receive(deadline)
+                if kind == agent.END:
+                    return bytes(data)
+                if kind == agent.FAILED:
+                    raise agent.refused(payload, what)
+                data += payload
+                if len(data) > max_bytes:
+                    raise GuestError(f"{what}: it has more than {max_bytes} bytes")
+
+    @contextlib.contextmanager
+    def _file(self, what: str, deadline: Deadline) -> Iterator[Connection]:
+        with self.connection(deadline) as connection:
+            try:
+                yield connection
+            except TimeoutError as error:
+                raise GuestTimeout(f"{what}: not done in {deadline.limit_s:.0f} s") from error
 
 
-def _left(deadline: Deadline | None) -> float | None:
-    # Zero would mean "do not wait at all", and another error.
-    return max(deadline.remaining_s, 0.001) if deadline is not None else None
+def _failure(done: Completed) -> str:
+    words = (done.stderr or done.stdout).decode(errors="replace").strip()
+    line = shlex.join(done.argv)
+    if done.signal:
+        return f"`{line}` was ended by signal {done.signal} in the guest"
+    if done.status == _NOT_FOUND:
+        words = words or "not found"
+    return f"`{line}` failed in the guest with exit status {done.status}" + (
+        f": {words[-2000:]}" if words else ""
+    )
 
 
-def _pump(read: Callable[[int], bytes], sink: Callable[[bytes], object]) -> None:
-    with contextlib.suppress(*_BROKEN):
-        while data := read(_CHUNK):
-            sink(data)
-
-
-def _feed(channel: "paramiko.Channel", source: Iterator[bytes]) -> None:
-    # A command may end, or close its input, before it read everything: not an error.
-    with contextlib.suppress(*_BROKEN):
-        for chunk in source:
-            channel.sendall(chunk)
-        channel.shutdown_write()
-
-
-@contextlib.contextmanager
-def connect(port: int, keys: AccessKeys, timeout_s: float) -> Iterator[Guest]:
-    """Log in with this machine's key, to the server that holds this machine's host key."""
-    # Imported late: it takes a tenth of a second, which most commands can do without.
-    import paramiko
-
-    deadline = Deadline(timeout_s)
-    transport = None
+def answers(port: int, token: bytes, timeout_s: float) -> bool:
+    """Whether this machine's agent is there."""
     try:
-        stream = socket.create_connection((ADDRESS, port), max(deadline.remaining_s, 0.001))
-        transport = paramiko.Transport(stream)
-        # The guest computes all this in emulation: the cheapest that is still sound. Nobody but
-        # the host's own processes can listen on the way.
-        options = transport.get_security_options()
-        options.kex = ("curve25519-sha256@libssh.org",)
-        options.ciphers = ("aes128-ctr",)
-        transport.banner_timeout = transport.auth_timeout = timeout_s
-        transport.start_client(timeout=max(deadline.remaining_s, 0.001))
-        shown = transport.get_remote_server_key()
-        if shown.asbytes() != keys.host_public_blob:
-            raise GuestUnreachable(
-                f"what listens at port {port} is not this machine: it has another host key",
-                "`sandbox down` and `sandbox up` start it afresh.",
-            )
-        transport.auth_publickey(USER, paramiko.Ed25519Key.from_private_key_file(str(keys.client)))
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        if transport is not None:
-            transport.close()
-        raise GuestUnreachable(
-            f"cannot log in to the guest at port {port}: {error or type(error).__name__}",
-            "`sandbox status` tells whether it runs, `sandbox logs` what it said last.",
-        ) from error
-    except BaseException:
-        if transport is not None:
-            transport.close()
-        raise
-    try:
-        yield Guest(transport)
-    finally:
-        transport.close()
-
-
-def banner(port: int, timeout_s: float) -> bool:
-    """Whether an SSH server in the guest greets: the cheapest sign of life."""
-    try:
-        with socket.create_connection((ADDRESS, port), timeout_s) as connection:
-            connection.settimeout(timeout_s)
-            return connection.recv(4) == b"SSH-"
-    except OSError:
+        agent.connect(port, token, Deadline(timeout_s)).close()
+    except GuestError:
         return False
+    return True

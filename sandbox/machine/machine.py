@@ -12,7 +12,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 from pathlib import Path
@@ -20,17 +19,18 @@ from pathlib import Path
 from sandbox import cpio, process
 from sandbox.errors import InfraError, UserError
 from sandbox.log import Progress
-from sandbox.machine import guest as ssh
-from sandbox.machine import hold, keys, qemu_v8, qmp, sockets
+from sandbox.machine import agent, hold, qemu_v8, qmp, sockets
+from sandbox.machine.agent import AGENT_PORT
 from sandbox.machine.boot import CLIENT, SERVICE_SOCKET, Boot
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.folder import Folder, Phase, Record, World, check_name
+from sandbox.machine.guest import Guest, GuestLines, answers
 from sandbox.machine.process_id import ProcessId
 from sandbox.machine.symbols import Symbols
 
 # How long each of three ways to end QEMU may take: asking, SIGTERM, SIGKILL.
 _END_S = 4.0
-_LOGIN_S = 20.0
+_CONNECT_S = 20.0
 _STILL_S = 0.3
 _GUARD = Path(__file__).with_name("guard.py")
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
@@ -46,7 +46,7 @@ class State(StrEnum):
 class Status:
     state: State
     record: Record | None = None  # unless it is down
-    answers: bool = False  # an SSH server in the guest greets
+    answers: bool = False  # the guest's agent is there
     remark: str | None = None
     holder: hold.Holder | None = None  # the debugger that has it, if any
     stopped: bool = False  # by that debugger
@@ -91,14 +91,15 @@ class Machine:
             self.folder.create()
             with progress.step("boot") as step:
                 deadline = Deadline(timeout_s)
-                with self._started(images, cores, memory_mib) as (record, access):
+                with self._started(images, cores, memory_mib) as (record, token):
                     assert record.qemu is not None and self._poll is not None
                     boot = Boot(self.folder, record.qemu, self._poll, deadline, step)
-                    info = boot.run(access)
+                    info = boot.run(token)
                     record = replace(
                         record,
                         phase=Phase.UP,
-                        ssh_port=boot.ssh_port,
+                        ssh_port=boot.ports[qemu_v8.SSH_PORT],
+                        agent_port=boot.ports[AGENT_PORT],
                         stages=tuple(boot.stages),
                         ta={key: info[key] for key in ("abi", "version", "cpu") if key in info},
                     )
@@ -122,8 +123,9 @@ class Machine:
             holder = hold.holder(self.folder)
             if holder is not None and self._stopped():
                 return replace(status, holder=holder, stopped=True)
-            answers = ssh.banner(status.record.ssh_port, timeout_s=3.0)
-            return replace(status, answers=answers, holder=holder)
+            token = self.folder.token.read_bytes()
+            there = answers(status.record.agent_port, token, timeout_s=3.0)
+            return replace(status, answers=there, holder=holder)
         return status
 
     def _stopped(self) -> bool:
@@ -156,8 +158,8 @@ class Machine:
             # Whoever holds the lock is about to change what we would say.
             return Status(State.STARTING, self.folder.read())
 
-    def guest(self, timeout_s: float = _LOGIN_S) -> AbstractContextManager[ssh.Guest]:
-        """A connection to the guest: `with machine.guest() as guest:`."""
+    def guest(self, timeout_s: float = _CONNECT_S) -> Guest:
+        """A way to the guest: `with machine.guest() as guest:`."""
         status = self._current()
         if status.state is not State.UP or status.record is None:
             raise MachineDown(
@@ -171,11 +173,10 @@ class Machine:
                 f"machine {self.name!r} stands still: {holder} has stopped it",
                 "Let it go on there (`continue` in gdb), or end that debugger.",
             )
-        access = keys.load(self.folder.keys)
-        return ssh.connect(status.record.ssh_port, access, timeout_s)
+        return Guest(status.record.agent_port, self.folder.token.read_bytes(), timeout_s)
 
     @staticmethod
-    def service(session: ssh.Guest) -> ssh.GuestLines:
+    def service(session: Guest) -> GuestLines:
         """A conversation with the client application's service: a line in, a line out."""
         return session.lines([CLIENT, "call", "--socket", SERVICE_SOCKET])
 
@@ -211,11 +212,15 @@ class Machine:
     @contextlib.contextmanager
     def _started(
         self, images: qemu_v8.Images, cores: int, memory_mib: int
-    ) -> Iterator[tuple[Record, keys.AccessKeys]]:
+    ) -> Iterator[tuple[Record, bytes]]:
         """A running QEMU that is ended unless the body comes to its end."""
+        # Imported late: most commands can do without OpenSSL.
+        from sandbox.machine import keys
+
         access = keys.ensure(self.folder.keys)
+        token = agent.new_token(self.folder.token)
         archive = io.BytesIO()
-        cpio.write(archive, access.guest_files())
+        cpio.write(archive, [*access.guest_files(), *agent.guest_files(token)])
         self.folder.access.write_bytes(archive.getvalue())
         self.folder.access.chmod(0o600)
         Symbols(self.folder.symbols).start_afresh(images.symbols)
@@ -265,7 +270,7 @@ class Machine:
             record = replace(record, qemu=ProcessId.of(pid))
             self.folder.write(record)
             with _guarded(pid):
-                yield record, access
+                yield record, token
         except BaseException:
             # A second Ctrl-C must not undo the undoing; every wait in it has a limit.
             held = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Protocol
 
 from sandbox.errors import InfraError
+from sandbox.machine.agent import AGENT_PORT
 from sandbox.machine.folder import World
 
+SSH_PORT = 22
 _MIB = 1 << 20
 # A thread for each virtual core, also when they are more than real ones. That was a trap (a boot
 # of 4 on 2 took 24 to 60 s) until TF-A's waiting cores were made to sleep (optee-build/patches).
@@ -153,8 +155,10 @@ def arguments(
         # starts the one loaded above.
         "-kernel", os.devnull, "-append", f"{board.command_line} {initrd}",
         # On the MMIO bus, which the device tree lists: no PCI bus has to be searched at boot.
-        # The guest reaches nothing; the host reaches its SSH, at a port the host chose.
-        "-netdev", "user,id=net0,restrict=on,hostfwd=tcp:127.0.0.1:0-:22",
+        # The guest reaches nothing; the host reaches its agent and its SSH, at ports that the
+        # host chose.
+        "-netdev", "user,id=net0,restrict=on,"
+                   f"hostfwd=tcp:127.0.0.1:0-:{AGENT_PORT},hostfwd=tcp:127.0.0.1:0-:{SSH_PORT}",
         "-device", "virtio-net-device,netdev=net0",
         "-fsdev", f"local,id=share,path={_escaped(share)},"
                   f"security_model={share_security_model(share)}",

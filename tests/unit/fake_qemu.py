@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for QEMU: same arguments, same sockets, a recorded boot, a real SSH server.
+"""Stands in for QEMU: same arguments, same sockets, a recorded boot, an agent (fake_agent.py).
 
-It understands as much of the command line as it needs, and takes the SSH keys from the same cpio
-archive that a real guest would unpack. FAKE_MODE says how it behaves:
+It understands as much of the command line as it needs, and takes the agent's token from the same
+cpio archive that a real guest would unpack. FAKE_MODE says how it behaves:
 
     good            replays a good boot and then serves until it is ended
     panic           replays a boot that ends in a kernel panic
@@ -16,24 +16,23 @@ archive that a real guest would unpack. FAKE_MODE says how it behaves:
     event-failed    the guest's init reports that it cannot mount the share
     mute            never answers on its control socket
     stubborn        good, but ignores `quit` and SIGTERM
-    other-host-key  good, but its SSH server has a key of its own
+    other-token     good, but its agent has a token of its own
 
 FAKE_LINE_S is the pause between two lines of a console.
 """
 
-import io
+import functools
 import json
 import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+
+import fake_agent
 
 CONSOLES = Path(__file__).parents[2] / "fixtures" / "consoles"
 MODE = os.environ["FAKE_MODE"]
@@ -119,118 +118,23 @@ def replay(consoles: dict[str, Console]) -> None:
         time.sleep(LINE_S)
 
 
-def serve_ssh(listener: socket.socket, files: dict[str, bytes], secure: Console) -> None:
-    # Imported late: modes without SSH start faster.
-    import paramiko
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from paramiko.common import MSG_CHANNEL_REQUEST
-
-    stored = files["etc/dropbear/dropbear_ed25519_host_key"]
-    assert stored[:15] == b"\0\0\0\x0bssh-ed25519" and len(stored) == 15 + 4 + 64
-    private = Ed25519PrivateKey.from_private_bytes(stored[19:51])
-    assert private.public_key().public_bytes_raw() == stored[51:]
-    if MODE == "other-host-key":
-        private = Ed25519PrivateKey.generate()
-    pem = private.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.OpenSSH,
-        serialization.NoEncryption(),
-    )
-    key = paramiko.Ed25519Key.from_private_key(io.StringIO(pem.decode()))
-    allowed = files["root/.ssh/authorized_keys"].split()[1].decode()
-
-    class Server(paramiko.ServerInterface):
-        def check_auth_publickey(self, username: str, offered: paramiko.PKey) -> int:
-            good = username == "root" and offered.get_base64() == allowed
-            return paramiko.AUTH_SUCCESSFUL if good else paramiko.AUTH_FAILED
-
-        def get_allowed_auths(self, _username: str) -> str:
-            return "publickey"
-
-        def check_channel_request(self, _kind: str, _chanid: int) -> int:
-            return paramiko.OPEN_SUCCEEDED
-
-        def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
-            asked.append((channel, command))
-            return True
-
-    asked: list[tuple[paramiko.Channel, bytes]] = []
-
-    def on_request(channel: paramiko.Channel, message: paramiko.Message) -> None:
-        channel._handle_request(message)
-        # Only now is the request acknowledged: a command must not be over before.
-        while asked:
-            threading.Thread(target=execute, args=(*asked.pop(), secure), daemon=True).start()
-
-    class Transport(paramiko.Transport):
-        _channel_handler_table = {
-            **paramiko.Transport._channel_handler_table,
-            MSG_CHANNEL_REQUEST: on_request,
-        }
-
-    while True:
-        client, _ = listener.accept()
-        transport = Transport(client)
-        transport.add_server_key(key)
-        try:
-            transport.start_server(server=Server())
-        except (paramiko.SSHException, EOFError, OSError):
-            continue
-
-
-def execute(channel: Any, command: bytes, secure: Console) -> None:
-    if command == b"cml-ca info":
-        status = 0
+def answer(secure: Console, argv: list[str]) -> tuple[int, bytes, bytes] | None:
+    """What the guest's programs say; None: the host's own is run."""
+    if argv == ["cml-ca", "info"]:
         if MODE == "ta-panic":
             secure.write(TA_PANIC)
             time.sleep(60)
-        elif MODE == "no-client":
-            channel.sendall_stderr(b"sh: cml-ca: not found\n")
-            status = 127
-        elif MODE == "no-ta":
-            channel.sendall_stderr(b"TEEC_OpenSession: TEEC_ERROR_ITEM_NOT_FOUND\n")
-            status = 1
-        else:
-            channel.sendall(json.dumps(INFO).encode() + b"\n")
-    elif b"serve --socket" in command:
-        status = 0
-    else:
-        # A real shell, so that quoting, bytes and exit statuses are tested for what they are.
-        child = subprocess.Popen(
-            ["sh", "-c", command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )  # fmt: skip
-        pumps = [
-            threading.Thread(target=pump, args=(child.stdout, channel.sendall)),
-            threading.Thread(target=pump, args=(child.stderr, channel.sendall_stderr)),
-        ]
-        threading.Thread(target=feed, args=(channel, child.stdin), daemon=True).start()
-        for thread in pumps:
-            thread.start()
-        status = child.wait()
-        for thread in pumps:
-            thread.join()
-    channel.send_exit_status(status)
-    channel.close()
+        if MODE == "no-client":
+            return 127, b"", b"cml-ca: not found\n"
+        if MODE == "no-ta":
+            return 1, b"", b"TEEC_OpenSession: TEEC_ERROR_ITEM_NOT_FOUND\n"
+        return 0, json.dumps(INFO).encode() + b"\n", b""
+    if "serve --socket" in " ".join(argv):
+        return 0, b"", b""
+    return None
 
 
-def pump(source: IO[bytes], sink: Callable[[bytes], object]) -> None:
-    while data := os.read(source.fileno(), 65536):
-        sink(data)
-
-
-def feed(channel: Any, sink: IO[bytes]) -> None:
-    try:
-        while data := channel.recv(65536):
-            sink.write(data)
-            sink.flush()
-        sink.close()
-    except OSError:
-        pass
-
-
-def serve_qmp(server: socket.socket, port: int) -> None:
+def serve_qmp(server: socket.socket, port: int, ssh: int) -> None:
     while True:
         client, _ = server.accept()
         if MODE == "mute":
@@ -245,7 +149,8 @@ def serve_qmp(server: socket.socket, port: int) -> None:
                 if command == "human-monitor-command":
                     reply = (
                         "Hub -1 (net0):\r\n  Protocol[State]    FD  Source Address  Port\r\n"
-                        f"  TCP[HOST_FORWARD]  11       127.0.0.1 {port}   10.0.2.15    22\r\n"
+                        f"  TCP[HOST_FORWARD]  11       127.0.0.1 {ssh}   10.0.2.15    22\r\n"
+                        f"  TCP[HOST_FORWARD]  12       127.0.0.1 {port}   10.0.2.15  4050\r\n"
                     )
                 elif command == "query-status":
                     reply = {"status": "running"}
@@ -268,12 +173,16 @@ def main() -> None:
     access = [d for d in arguments["-device"] if d.get("file", "").endswith("access.cpio")]
     files = cpio_files(Path(access[0]["file"]).read_bytes())
     listener = socket.create_server(("127.0.0.1", 0))
+    ssh = socket.create_server(("127.0.0.1", 0))  # greets nobody
     control = socket.socket(fileno=int(chardevs["qmp"]["fd"]))
-    port = listener.getsockname()[1]
-    threading.Thread(target=serve_qmp, args=(control, port), daemon=True).start()
+    ports = (listener.getsockname()[1], ssh.getsockname()[1])
+    threading.Thread(target=serve_qmp, args=(control, *ports), daemon=True).start()
     threading.Thread(target=replay, args=(consoles,), daemon=True).start()
     if MODE not in (*RECORDINGS, "mute"):
-        serve_ssh(listener, files, consoles["secure"])
+        token = files["etc/sandbox-agent/token"]
+        if MODE == "other-token":
+            token = os.urandom(len(token))
+        fake_agent.serve(listener, token, functools.partial(answer, consoles["secure"]))
     threading.Event().wait()
 
 

@@ -368,7 +368,7 @@ def test_up_tells_when_the_machine_does_not_answer(
 ) -> None:
     run("up")
     assert json.loads(run("up", "--json")[1])["answers"] is True
-    monkeypatch.setattr("sandbox.machine.guest.banner", lambda _port, timeout_s: False)
+    monkeypatch.setattr("sandbox.machine.machine.answers", lambda *_, timeout_s: False)
     status, out, _ = run("up")
     assert status == 0 and "does not answer" in out
 
