@@ -16,6 +16,7 @@ VERBS = (
     "logs",
     "exec",
     "ta",
+    "profile",
     "console",
     "down",
     "build",
