@@ -30,9 +30,9 @@ _FIRMWARE_DONE = re.compile(r"Primary CPU switching to normal world boot")
 CLIENT = "cml-ca"
 GUEST_SHARE = "/mnt/share"
 SERVICE_SOCKET = "/run/cml-ca.sock"
-# Its words go to the console, so that `sandbox logs` has them.
+# Its words go to the kernel's log, and so to the console, in whole lines with times.
 _START_SERVICE = """
-setsid "$0" serve --socket "$1" --share "$2" </dev/null >/dev/console 2>&1 &
+setsid "$0" serve --socket "$1" --share "$2" </dev/null >/dev/kmsg 2>&1 &
 until [ -S "$1" ]; do
     kill -0 $! 2>/dev/null || { wait $!; exit $?; }
     sleep 0.02

@@ -3,7 +3,9 @@
 
 machine.json            while it runs or starts: who started it, which QEMU, how
 normal.log secure.log   both consoles of the last boot, from the first byte
+console.index           when each part of them came (recorder.py)
 qemu.log                what QEMU itself had to say
+runs/                   the same files of earlier runs (runs.py)
 symbols/                ELF files of what runs, or ran last, in the secure world (symbols.py)
 normal.sock secure.sock qmp.sock    while it runs: consoles and control
 access.cpio             while it runs: the keys and the token below, as the guest gets them
@@ -72,6 +74,7 @@ class Record:
     started_at: float = 0.0  # seconds since 1970
     stages: tuple[Stage, ...] = ()
     ta: dict[str, Any] = field(default_factory=dict)  # what the TA says about itself
+    recorder: ProcessId | None = None  # of the consoles: see recorder.py
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"
@@ -82,6 +85,7 @@ class Record:
         raw["phase"] = Phase(raw["phase"])
         raw["owner"] = ProcessId(**raw["owner"])
         raw["qemu"] = ProcessId(**raw["qemu"]) if raw["qemu"] else None
+        raw["recorder"] = ProcessId(**raw["recorder"]) if raw.get("recorder") else None
         raw["argv"] = tuple(raw["argv"])
         raw["stages"] = tuple(Stage(**stage) for stage in raw["stages"])
         return cls(**raw)
@@ -102,6 +106,8 @@ class Folder:
         self.gdb_socket = path / "gdb.sock"
         self.holder = path / "holder.json"
         self.qemu_log = path / "qemu.log"
+        self.index = path / "console.index"
+        self.runs = path / "runs"
 
     def log(self, world: World) -> Path:
         return self.path / f"{world}.log"

@@ -19,7 +19,7 @@ from pathlib import Path
 from sandbox import cpio, process
 from sandbox.errors import InfraError, UserError
 from sandbox.log import Progress
-from sandbox.machine import agent, hold, qemu_v8, qmp, sockets
+from sandbox.machine import agent, hold, qemu_v8, qmp, recorder, runs, sockets
 from sandbox.machine.agent import AGENT_PORT
 from sandbox.machine.boot import CLIENT, SERVICE_SOCKET, Boot
 from sandbox.machine.deadline import Deadline
@@ -33,6 +33,7 @@ _END_S = 4.0
 _CONNECT_S = 20.0
 _STILL_S = 0.3
 _GUARD = Path(__file__).with_name("guard.py")
+_RECORDER = Path(recorder.__file__)
 _INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
@@ -223,9 +224,8 @@ class Machine:
         cpio.write(archive, [*access.guest_files(), *agent.guest_files(token)])
         self.folder.access.write_bytes(archive.getvalue())
         self.folder.access.chmod(0o600)
+        runs.keep(self.folder)
         Symbols(self.folder.symbols).start_afresh(images.symbols)
-        for log in (*map(self.folder.log, World), self.folder.qemu_log):
-            log.unlink(missing_ok=True)
         record: Record | None = None
         try:
             with contextlib.ExitStack() as ours:
@@ -270,6 +270,8 @@ class Machine:
             record = replace(record, qemu=ProcessId.of(pid))
             self.folder.write(record)
             with _guarded(pid):
+                record = replace(record, recorder=self._record(pid))
+                self.folder.write(record)
                 yield record, token
         except BaseException:
             # A second Ctrl-C must not undo the undoing; every wait in it has a limit.
@@ -281,12 +283,26 @@ class Machine:
             raise
 
     def _spawn(self, argv: Sequence[str], fds: Sequence[int]) -> int:
+        recorder.begin(self.folder.index)
         with self.folder.qemu_log.open("wb") as log:
             log.write(f"$ {process.quoted(argv)}\n".encode())
             log.flush()
             child = process.spawn(argv, stdout=log, stderr=log, pass_fds=fds)
         self._poll = child.poll
         return child.pid
+
+    def _record(self, pid: int) -> ProcessId | None:
+        """Have the times of what this QEMU prints written down, for as long as it lives."""
+        handle = os.pidfd_open(pid)
+        try:
+            argv = [sys.executable, "-I", "-S", os.fspath(_RECORDER), str(handle)]
+            argv += map(os.fspath, (*map(self.folder.log, World), self.folder.index))
+            # Not our own output: whoever waits for its end would wait for the machine's.
+            with self.folder.qemu_log.open("ab") as log:
+                child = process.spawn(argv, stdout=log, stderr=log, pass_fds=[handle])
+        finally:
+            os.close(handle)
+        return ProcessId.of(child.pid)
 
     def _end(self, record: Record | None) -> None:
         """End what runs and remove what belongs to it. Harmless when there is nothing."""
@@ -307,6 +323,10 @@ class Machine:
                     "The host's kernel holds it: `ps` and `dmesg` may tell why.",
                 )
             qemu.reap()
+        if record is not None and record.recorder is not None:
+            if not record.recorder.wait_gone(Deadline(_END_S)):
+                record.recorder.signal(signal.SIGKILL)
+            record.recorder.reap()
         self._poll = None
         self.folder.clear()
 

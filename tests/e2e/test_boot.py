@@ -116,7 +116,8 @@ def test_down_leaves_no_process_no_port_no_stale_file(booted: dict[str, Any]) ->
         assert probe.connect_ex(("127.0.0.1", record.ssh_port)) == errno.ECONNREFUSED
     left = {path.name for path in machine.folder.path.iterdir()}
     # For whoever wants to know what happened, and to be the same machine next time.
-    assert left <= {"keys", "normal.log", "secure.log", "qemu.log"}, left
+    logs = {"normal.log", "secure.log", "qemu.log", "console.index"}
+    assert left <= {"keys", "symbols", *logs}, left
     again = run_sandbox("--machine", name, "down")
     assert again.status == 0
     assert run_sandbox("--machine", name, "status", "--json").json["state"] == "down"

@@ -87,7 +87,8 @@ def eventually(condition: Callable[[], bool], timeout_s: float = 10.0) -> bool:
 def assert_nothing_left(machine: Machine) -> None:
     assert eventually(lambda: not processes_with(str(machine.folder.path)))
     left = {path.name for path in machine.folder.path.iterdir()}
-    assert left <= {"keys", "symbols", "normal.log", "secure.log", "qemu.log"}
+    logs = {"normal.log", "secure.log", "qemu.log", "console.index", "runs"}
+    assert left <= {"keys", "symbols", *logs}
     assert machine.status().state is State.DOWN
 
 
@@ -127,7 +128,8 @@ def test_second_up_is_harmless(qemu: MakeQemu, machines: MakeMachine, images: Im
     second, started_again = up(machine, images)
     assert (started, started_again) == (True, False)
     assert second.record == first.record
-    assert len(processes_with(str(machine.folder.path))) == 1
+    # QEMU, and the recorder of its consoles.
+    assert len(processes_with(str(machine.folder.path))) == 2
 
 
 def test_another_process_can_end_it(qemu: MakeQemu, machines: MakeMachine, images: Images) -> None:

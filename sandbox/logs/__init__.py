@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Both worlds' lines in one stream."""
