@@ -10,15 +10,17 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sandbox.errors import GuestError
 from sandbox.machine import sockets
+from sandbox.machine.deadline import Deadline
 from sandbox.machine.folder import Folder, World
 
 if TYPE_CHECKING:
@@ -31,45 +33,133 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _LINE_LIMIT = 4096
 _READ_SIZE = 1 << 16
 EXCERPT_LINES = 15
-# After the first bad line, how long the rest of the message may take.
+# After a bad line: how long a console must be quiet for its message to be whole, and the most that
+# is waited for that.
 _SETTLE_S = 0.3
+_SETTLE_LIMIT_S = 3.0
+# What an alarm carries, of both consoles: lines before the bad one, and from it on.
+_LINES_BEFORE = 20
+_LINES_AFTER = 600
+
+
+class Trouble(StrEnum):
+    """The names of bad patterns. docs/panics.md says what each means."""
+
+    KERNEL_PANIC = "kernel panic"
+    KERNEL_OOPS = "kernel oops"
+    KERNEL_BUG = "kernel bug"
+    KERNEL_STALL = "kernel stall"
+    KERNEL_HANG = "kernel hang"
+    OUT_OF_MEMORY = "out of memory"
+    FIRMWARE_PANIC = "firmware panic"
+    TEE_ASSERTION = "TEE assertion"
+    TEE_PANIC = "TEE panic"
+    TA_PANIC = "TA panic"
+    LDELF_FAILURE = "ldelf failure"
+    OUT_OF_SECURE_MEMORY = "out of secure memory"
+
+    @property
+    def fatal(self) -> bool:
+        """Whether the machine is beyond help, so that nothing more can be waited for."""
+        return self in _FATAL
+
+
+_FATAL = {
+    Trouble.KERNEL_PANIC,
+    Trouble.FIRMWARE_PANIC,
+    Trouble.TEE_ASSERTION,
+    Trouble.TEE_PANIC,
+}
 
 
 @dataclass(frozen=True)
 class BadPattern:
-    name: str
+    name: Trouble
     world: World
     regex: re.Pattern[str]
 
 
-def _bad(name: str, world: World, regex: str) -> BadPattern:
+def _bad(name: Trouble, world: World, regex: str) -> BadPattern:
     return BadPattern(name, world, re.compile(regex))
 
 
+_FIRMWARE = (
+    r"^PANIC (in EL3|at PC)|^ASSERT: (File )?\S+( Line |:)\d|^Unhandled (Interrupt )?Exception "
+    r"(in|from) (EL3|lower EL)|^BACKTRACE: START: "
+)
 # Texts: Linux 6.12, OP-TEE 4.10 and TF-A 2.12 sources; OP-TEE/build's qemu-check-common.exp.
+# A line is known by the first that fits, so the special ones come before the general.
 BAD_PATTERNS = (
-    _bad("kernel panic", World.NORMAL, r"Kernel panic - not syncing"),
-    _bad("kernel oops", World.NORMAL, r"Internal error: |\bOops\b|Unable to handle kernel"),
-    _bad("kernel bug", World.NORMAL, r"kernel BUG at |\bBUG: "),
-    _bad("kernel stall", World.NORMAL, r"rcu.*(detected stalls?|self-detected)|soft lockup"),
-    _bad("kernel hang", World.NORMAL, r"task \S+ blocked for more than \d+ seconds"),
-    _bad("out of memory", World.NORMAL, r"Out of memory: Killed|invoked oom-killer"),
-    _bad("firmware panic", World.NORMAL, r"PANIC (in EL3|at PC)|ASSERT: |Unhandled .*Exception "),
-    _bad("TEE assertion", World.SECURE, r"TC:.*assertion.*failed at"),
-    _bad("TEE panic", World.SECURE, r"TC:.*\bPanic\b|Core (data|prefetch|undef)-abort at"),
-    _bad("TA panic", World.SECURE, r"TA panicked|User mode (data|prefetch|undef)-abort at"),
-    _bad("TEE out of memory", World.SECURE, r"TC:.*Out of memory"),
+    _bad(Trouble.KERNEL_PANIC, World.NORMAL, r"Kernel panic - not syncing"),
+    _bad(
+        Trouble.KERNEL_STALL,
+        World.NORMAL,
+        r"rcu: .*(detected .*stalls?\b|self-detected|kthread starved)|soft lockup - CPU"
+        r"|detected hard LOCKUP",
+    ),
+    _bad(
+        Trouble.KERNEL_OOPS,
+        World.NORMAL,
+        r"Unable to handle kernel |Internal error: |\bOops\b|SError Interrupt on CPU"
+        r"|Unhandled \S+ \S+ \S+ exception on CPU",
+    ),
+    _bad(Trouble.KERNEL_BUG, World.NORMAL, r"kernel BUG at |\bBUG: "),
+    _bad(Trouble.KERNEL_HANG, World.NORMAL, r"task \S+ blocked for more than \d+ seconds"),
+    _bad(
+        Trouble.OUT_OF_MEMORY,
+        World.NORMAL,
+        r"invoked oom-killer|Out of memory: Killed|Memory cgroup out of memory",
+    ),
+    # TF-A speaks on the normal console, and dumps registers on the secure one.
+    _bad(Trouble.FIRMWARE_PANIC, World.NORMAL, _FIRMWARE),
+    _bad(Trouble.FIRMWARE_PANIC, World.SECURE, _FIRMWARE),
+    _bad(Trouble.TEE_ASSERTION, World.SECURE, r"TC:.*\bassertion\b.* failed\b"),
+    _bad(
+        Trouble.TEE_PANIC,
+        World.SECURE,
+        r"TC:.* Panic\b|TC:.*Core (data|prefetch|undef)-abort at|TC:.*Dead canary at",
+    ),
+    _bad(
+        Trouble.TA_PANIC,
+        World.SECURE,
+        r"TC:.*TA panicked with code|TC:.*User (mode|TA) (data|prefetch|undef)-abort at",
+    ),
+    _bad(
+        Trouble.OUT_OF_SECURE_MEMORY,
+        World.SECURE,
+        r"TC:.*(Out of memory|Memory allocation failed: size|\b(failed with res:|Return error)"
+        r" 0xffff000c|Page tables are not available|[Mm]em exhausted|tables exhausted)",
+    ),
+    _bad(
+        Trouble.LDELF_FAILURE,
+        World.SECURE,
+        r"TC:.*ldelf (\S+ )*(panicked|failed with res)|LD:.* Panic\b",
+    ),
 )
 
 
-class ConsoleAlarm(GuestError):
-    """A console showed that the guest is in trouble."""
+def bad_pattern(world: World, text: str) -> BadPattern | None:
+    """What this line of a console gives away, if anything."""
+    for pattern in BAD_PATTERNS:
+        if pattern.world is world and pattern.regex.search(text):
+            return pattern
+    return None
 
 
 @dataclass(frozen=True)
 class Line:
     world: World
     text: str
+
+
+class ConsoleAlarm(GuestError):
+    """A console showed that the guest is in trouble. `lines` are those around it, of both."""
+
+    def __init__(self, trouble: Trouble, line: Line, lines: Sequence[Line], quoted: str) -> None:
+        super().__init__(f"{trouble} in the {line.world} world: {line.text.strip()}\n{quoted}")
+        self.trouble = trouble
+        self.line = line
+        self.lines = tuple(lines)
 
 
 def clean(raw: bytes) -> str:
@@ -116,6 +206,11 @@ class Follower:
             self._log.close()
             self._log = None
 
+    def skip(self) -> None:
+        """Pass over what is there already."""
+        with suppress(FileNotFoundError):
+            self._offset = self._path.stat().st_size
+
     def read(self) -> Iterator[Line]:
         """What came since the last call, up to the last complete line."""
         while True:
@@ -160,12 +255,19 @@ class Follower:
 
 
 class Watch:
-    """Both consoles during a wait: gives their lines and raises at the first bad one."""
+    """Both consoles, searched for trouble during a boot, a command or a test."""
 
-    def __init__(self, folder: Folder) -> None:
+    def __init__(self, folder: Folder, *, from_now: bool = False) -> None:
         self._folder = folder
-        self._armed = set(BAD_PATTERNS)
+        self._expected: frozenset[Trouble] = frozenset()
         self._followers = [Follower(world, folder.log(world)) for world in World]
+        if from_now:
+            for follower in self._followers:
+                follower.skip()
+        self._recent: deque[Line] = deque(maxlen=_LINES_BEFORE)
+        # The first bad line, and what is quoted with it.
+        self._bad: tuple[Trouble, Line] | None = None
+        self._quoted: list[Line] = []
 
     def close(self) -> None:
         for follower in self._followers:
@@ -173,30 +275,61 @@ class Watch:
 
     @contextmanager
     def expecting(self, *names: str) -> Iterator[None]:
-        """Where a bad pattern is what the caller wants to see."""
-        removed = {pattern for pattern in self._armed if pattern.name in names}
-        self._armed -= removed
+        """Where a bad pattern is what the caller wants to see, or at least does not mind."""
+        before = self._expected
+        self.look()
+        self._expected = before | {Trouble(name) for name in names}
         try:
             yield
+            self.look()
         finally:
-            self._armed |= removed
+            self._expected = before
 
     def lines(self) -> Iterator[Line]:
-        """What both consoles said since the last call. Raises ConsoleAlarm."""
+        """What both consoles said since the last call. Raises ConsoleAlarm at a bad line."""
+        for line in self._read():
+            if self._bad is not None:
+                raise self._alarm(*self._bad)
+            yield line
+
+    def look(self) -> None:
+        """Take note of what both consoles said. Raises ConsoleAlarm if the machine is lost."""
+        for _ in self._read():
+            pass
+        if self._bad is not None and self._bad[0].fatal:
+            raise self._alarm(*self._bad)
+
+    def check(self) -> None:
+        """Raises ConsoleAlarm if there was any trouble until now."""
+        self.look()
+        if self._bad is not None:
+            raise self._alarm(*self._bad)
+
+    def _read(self) -> Iterator[Line]:
         for follower in self._followers:
             for line in follower.read():
-                self._check(line)
+                self._note(line)
                 yield line
 
-    def _check(self, line: Line) -> None:
-        for pattern in self._armed:
-            if pattern.world == line.world and pattern.regex.search(line.text):
-                # What explains it usually follows: registers, a call stack.
-                time.sleep(_SETTLE_S)
-                raise ConsoleAlarm(
-                    f"{pattern.name} in the {line.world} world: {line.text.strip()}\n"
-                    + excerpts(self._folder, 2 * EXCERPT_LINES)
-                )
+    def _note(self, line: Line) -> None:
+        if self._bad is None:
+            pattern = bad_pattern(line.world, line.text)
+            if pattern is not None and pattern.name not in self._expected:
+                self._bad = pattern.name, line
+                self._quoted = list(self._recent)
+        if self._bad is None:
+            self._recent.append(line)
+        elif len(self._quoted) < _LINES_BEFORE + _LINES_AFTER:
+            self._quoted.append(line)
+
+    def _alarm(self, trouble: Trouble, line: Line) -> ConsoleAlarm:
+        # What explains it usually follows: registers, a call stack.
+        deadline = Deadline(_SETTLE_LIMIT_S)
+        while not deadline.expired:
+            time.sleep(_SETTLE_S)
+            if not list(self._read()):
+                break
+        return ConsoleAlarm(trouble, line, self._quoted, excerpts(self._folder, 2 * EXCERPT_LINES))
 
 
 @contextmanager
