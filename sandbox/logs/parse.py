@@ -119,6 +119,8 @@ def _secure(line: str) -> Parsed:
     level = None
     if trace := _TRACE.match(text):
         source = _SECURE_SOURCES.get(trace["prefix"], Source.TA)
+        if ta and source is Source.OPTEE:
+            source = Source.TA  # whatever it pretends
         level = _LEVELS.get(trace["level"])
         if level is Level.INFO and _WARNING.search(text, trace.end() - 1):
             level = Level.WARNING

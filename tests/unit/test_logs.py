@@ -4,18 +4,25 @@
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from recordings import Writer
 
 from sandbox import paths
 from sandbox.__main__ import main
+from sandbox.log import SilentProgress
+from sandbox.logs import reader
+from sandbox.logs.cuts import Index
 from sandbox.machine import runs
 from sandbox.machine.folder import Folder, World
+from sandbox.machine.machine import Machine
 
 ROOT = Path(__file__).parents[2]
 UUID = "2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720"
@@ -214,3 +221,49 @@ def test_a_reader_that_leaves_early(writer: Writer) -> None:
         assert printer.stderr is not None
         assert printer.stderr.read() == b""
         assert printer.wait(60) == 128 + 13
+
+
+# The whole, with a fake QEMU ---------------------------------------------------------------------
+
+
+def test_a_machine_records_itself_and_keeps_its_runs(
+    qemu: Callable[..., str], machines: Callable[..., Machine], tmp_path: Path
+) -> None:
+    machine = machines(qemu())
+    image = tmp_path / "image"
+    image.write_bytes(b"x")
+    images = SimpleNamespace(flash=image, kernel=image, initrd=image, symbols={})
+    for _ in range(2):
+        machine.up(images, cores=2, memory_mib=512, timeout_s=30.0, progress=SilentProgress())
+        record = machine.folder.read()
+        assert record is not None and record.recorder is not None and record.recorder.alive()
+        machine.down()
+        assert not record.recorder.alive()
+    (first,), last = runs.kept(machine.folder), runs.live(machine.folder)
+    for recording in (first, last):
+        index = Index(recording.index)
+        cuts = list(index.read())
+        index.close()
+        for world in World:
+            assert cuts[-1].size(world) == recording.log(world).stat().st_size > 0
+        found = list(reader.read(recording))
+        assert {record.world for record in found} == set(World)
+        assert 0 < found[0].time_s <= found[-1].time_s < 30.0
+
+
+def test_a_recorder_that_is_killed_hurts_nothing(
+    qemu: Callable[..., str], machines: Callable[..., Machine], tmp_path: Path
+) -> None:
+    machine = machines(qemu())
+    image = tmp_path / "image"
+    image.write_bytes(b"x")
+    images = SimpleNamespace(flash=image, kernel=image, initrd=image, symbols={})
+    machine.up(images, cores=2, memory_mib=512, timeout_s=30.0, progress=SilentProgress())
+    record = machine.folder.read()
+    assert record is not None and record.recorder is not None
+    record.recorder.signal(signal.SIGKILL)
+    with machine.guest() as guest:
+        assert guest.run(["true"], timeout_s=10).status == 0
+    assert machine.status().answers
+    assert {r.world for r in reader.read(runs.live(machine.folder))} == set(World)
+    assert machine.down()

@@ -64,6 +64,7 @@ LINES = [
     (S, f"[    2.000000] E/TC:? 0 Status of TA {UUID}", Source.OPTEE, Level.ERROR, UUID, None),
     # A TA cannot pass for another one, nor for the core: what it prints follows its own UUID.
     (S, f"[    2.000000] {UUID} [    9.000000] I/TC: no", Source.TA, None, UUID, None),
+    (S, f"[    2.000000] {UUID} E/TC:0 0 no", Source.TA, Level.ERROR, UUID, None),
     (S, "[    2.000000] E/TC:? 0 TA panicked with code 0x1", Source.OPTEE, Level.ERROR, None, None),
     (S, "I/TA: of an OP-TEE without times", Source.TA, Level.INFO, None, None),
     (S, "what is this", Source.CONSOLE, None, None, None),
