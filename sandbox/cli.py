@@ -14,6 +14,7 @@ VERBS = (
     "detect",
     "status",
     "logs",
+    "explain",
     "exec",
     "ta",
     "profile",

@@ -16,6 +16,7 @@ from typing import Any
 
 from sandbox import paths
 from sandbox.commands.context import Context
+from sandbox.commands.watched import watched
 from sandbox.errors import GuestError, SandboxError, UserError
 from sandbox.log import Progress
 from sandbox.machine.boot import GUEST_SHARE
@@ -352,13 +353,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
         with context.progress.printing():
             print(text, file=stream, flush=True)
 
-    outcomes = detect(
-        machine,
-        args.photos,
-        model,
-        threshold=args.threshold,
-        sessions=MAX_SESSIONS,
-        progress=context.progress,
-        report=report,
-    )
+    with watched(machine):
+        outcomes = detect(
+            machine,
+            args.photos,
+            model,
+            threshold=args.threshold,
+            sessions=MAX_SESSIONS,
+            progress=context.progress,
+            report=report,
+        )
     return max((o.error.exit_code for o in outcomes if o.error is not None), default=0)

@@ -6,6 +6,7 @@ import os
 import sys
 
 from sandbox.commands.context import Context
+from sandbox.commands.watched import add_allow, watched
 from sandbox.errors import UserError
 
 _STDIN = 0
@@ -27,12 +28,15 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="run a command in the guest",
         description="Run a command in the normal world, as root. Its arguments arrive as"
         " they are given; input and output are passed on byte by byte; its exit status is ours."
-        " Failures of the sandbox itself are told apart by a message on standard error.",
+        " Failures of the sandbox itself are told apart by a message on standard error. If a"
+        " console shows trouble meanwhile, such as a panic of a TA, that is explained and the exit"
+        " status is 4, whatever the command's was.",
         epilog="Examples: sandbox exec -- uname -a; sandbox exec -- sh -c 'dmesg | tail'",
     )
     parser.add_argument(
         "--timeout", type=seconds, metavar="S", help="give up after so many seconds (never)"
     )
+    add_allow(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="-- CMD [ARG...]")
     parser.set_defaults(run=run)
 
@@ -55,5 +59,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
         sys.stderr.buffer.write(data)
         sys.stderr.buffer.flush()
 
-    with context.machine().guest() as guest:
+    machine = context.machine()
+    with watched(machine, args.allow), machine.guest() as guest:
         return guest.stream(command, timeout_s=args.timeout, stdin=_input(), stdout=out, stderr=err)

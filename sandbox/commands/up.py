@@ -8,6 +8,7 @@ import time
 from sandbox.build import images
 from sandbox.commands import report
 from sandbox.commands.context import Context
+from sandbox.commands.watched import explaining
 from sandbox.errors import UserError
 from sandbox.machine import qemu_v8
 from sandbox.machine.folder import Stage
@@ -54,13 +55,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     began = time.monotonic()
     prepared = images.prepare(cores, context.progress)
     preparing = Stage("images", round(time.monotonic() - began, 3))
-    status, started = machine.up(
-        prepared,
-        cores=cores,
-        memory_mib=context.config.memory_mib,
-        timeout_s=context.config.boot_timeout_s,
-        progress=context.progress,
-    )
+    with explaining(machine):
+        status, started = machine.up(
+            prepared,
+            cores=cores,
+            memory_mib=context.config.memory_mib,
+            timeout_s=context.config.boot_timeout_s,
+            progress=context.progress,
+        )
     assert status.record is not None
     # Of this call, even if the machine was started by an earlier one.
     stages = (preparing, *status.record.stages) if started else status.record.stages

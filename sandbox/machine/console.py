@@ -156,10 +156,19 @@ class ConsoleAlarm(GuestError):
     """A console showed that the guest is in trouble. `lines` are those around it, of both."""
 
     def __init__(self, trouble: Trouble, line: Line, lines: Sequence[Line], quoted: str) -> None:
-        super().__init__(f"{trouble} in the {line.world} world: {line.text.strip()}\n{quoted}")
+        super().__init__("")
         self.trouble = trouble
         self.line = line
         self.lines = tuple(lines)
+        self.quoted = quoted
+        self.tell(quoted)
+
+    def tell(self, text: str, hints: tuple[str, ...] = ()) -> None:
+        """Say this about it: by default the ends of the consoles, better an explanation."""
+        line = self.line
+        self.message = f"{self.trouble} in the {line.world} world: {line.text.strip()}\n{text}"
+        self.args = (self.message,)
+        self.hints = hints
 
 
 def clean(raw: bytes) -> str:

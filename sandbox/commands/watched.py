@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A verb that works with a running machine fails when a console shows trouble, and says what it is.
+
+What a command prints is no proof that all is well: the TA that it called may have panicked, or the
+kernel may have lost a lock. So both consoles are searched for bad patterns while it runs.
+"""
+
+import argparse
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator
+from types import FrameType
+
+from sandbox.debug.panics import Explainer
+from sandbox.errors import SandboxError
+from sandbox.machine.console import ConsoleAlarm, Trouble, Watch
+from sandbox.machine.machine import Machine
+from sandbox.machine.symbols import Symbols
+
+# How often the consoles are looked at for what ends the machine.
+_TICK_S = 0.5
+# Of one alarm: the first is the cause, more are rarely read.
+_EXPLAINED_LIMIT = 4
+
+
+def add_allow(parser: argparse.ArgumentParser) -> None:
+    """The switch for commands that provoke trouble on purpose."""
+    parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        type=_trouble,
+        metavar="TROUBLE",
+        help='do not fail when a console shows this, for example "TA panic" (docs/panics.md has'
+        " the names); may be given again",
+    )
+
+
+def _trouble(text: str) -> Trouble:
+    try:
+        return Trouble(text)
+    except ValueError:
+        names = ", ".join(repr(str(name)) for name in Trouble)
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {names}") from None
+
+
+@contextlib.contextmanager
+def watched(machine: Machine, allowed: Collection[Trouble] = ()) -> Iterator[None]:
+    """Raises ConsoleAlarm at the end if there was trouble meanwhile; at once if all is lost."""
+    with explaining(machine), contextlib.closing(Watch(machine.folder, from_now=True)) as watch:
+        with watch.expecting(*allowed):
+            try:
+                with _ticking(watch.look):
+                    yield
+            except ConsoleAlarm:
+                raise
+            except SandboxError:
+                # If the consoles know the cause, that is what to tell.
+                watch.check()
+                raise
+            watch.check()
+
+
+@contextlib.contextmanager
+def explaining(machine: Machine) -> Iterator[None]:
+    """An alarm that is raised within it leaves with its panics explained."""
+    try:
+        yield
+    except ConsoleAlarm as alarm:
+        panics = Explainer(Symbols(machine.folder.symbols)).explain(alarm.lines)
+        if not panics:
+            raise
+        reports = [panic.report() for panic in panics[:_EXPLAINED_LIMIT]]
+        hints = alarm.hints or (
+            "`sandbox logs` has both consoles, `sandbox explain` explains all panics in them.",
+            f'If this is meant to happen: --allow "{alarm.trouble}", where the verb has it.',
+        )
+        alarm.tell("\n\n".join([*reports, alarm.quoted] if alarm.hints else reports), hints)
+        raise
+
+
+@contextlib.contextmanager
+def _ticking(look: Callable[[], None]) -> Iterator[None]:
+    """Call `look` twice a second; what it raises interrupts the command, as Ctrl-C would.
+
+    A command waits in many ways, for a guest that may never answer again. The timer's signal ends
+    each of them without a thread; other threads than the main one are only looked after at the end.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def tick(number: int, frame: FrameType | None) -> None:
+        del number, frame
+        try:
+            look()
+        except ConsoleAlarm:
+            # Once is enough: what it unwinds through is not to be interrupted again.
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise
+
+    before = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, _TICK_S, _TICK_S)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
