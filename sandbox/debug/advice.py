@@ -206,13 +206,13 @@ def _bad_access(dump: Dump, address: int, fault: Fault | None, where: str) -> Wo
             "where that pointer comes from: an allocation that was not checked, a parameter of the"
             " client that is NULL or of another type (compare param_types first)",
         ]
-    elif region is not None:
-        said.meaning.append(_what_is_there(region, dump))
-    elif "alignment" in dump.abort.fault if dump.abort else False:
+    elif dump.abort is not None and "alignment" in dump.abort.fault:
         said.meaning.append(
             "Atomic and exclusive accesses must be aligned to their size, and so must all that goes"
             " to device memory."
         )
+    elif region is not None:
+        said.meaning.append(_what_is_there(region, dump))
     else:
         said.meaning.append(
             "Nothing is mapped there: the pointer is not set, was overwritten, or its memory was"
@@ -379,8 +379,8 @@ _LINUX = {
 
 
 def _kernel(dump: Dump, stack: Stack) -> Words:
-    frames = stack.frames()
-    where = f" in {frames[0].function}()" if frames and dump.kernel_pc else ""
+    del stack
+    where = f" in {dump.kernel_pc['pc'].function}()" if "pc" in dump.kernel_pc else ""
     task = f" (running: {dump.task})" if dump.task else ""
     meaning, advice = _LINUX.get(dump.trouble, ([], []))
     said = Words(f"{dump.title}{where}{task}", list(meaning), list(advice))

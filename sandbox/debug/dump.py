@@ -28,6 +28,7 @@ _WORDS_BEFORE = 3
 _OPTEE = re.compile(r"(?:^|[^A-Za-z])([UEIDFM])/([A-Za-z][\w-]{0,15}):(.*)$")
 # "core thread " of the TEE core: "0 1 ", "? 0 ", "0   "; two digits on large machines.
 _CORE = re.compile(r"(\?+|\d+) (?:(\d{1,3}) |  ?)? ?(.*)$")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _PLACED = re.compile(r"[A-Za-z_]\w*:\d+ ")
 
 _TA_CODE = re.compile(r"TA panicked with code (0x[0-9a-fA-F]{1,8})")
@@ -261,25 +262,14 @@ class Parser:
 
     def _ldelf(self, text: str, said: str) -> list[Dump]:
         if found := _STATUS.search(said):
-            # Threads print in the order in which they panicked, mostly.
-            waiting = [d for d in self._open.values() if _wants_state(d)]
-            if not waiting:
-                key = f"TA {found[1]}"
-                done = self._begin(key, Dump(Trouble.TA_PANIC, World.SECURE, said.strip(), key))
-                waiting = [self._open[key]]
-            else:
-                done = []
-            dump = waiting[0]
-            dump.ta = found[1].lower()
-            dump.keep(text)
-            self._states.append(dump)
-            if len(waiting) > 1 or len(self._states) > 1:
-                for other in (*waiting, *self._states):
-                    other.mixed = True
-            return done
-        taker = self._whose(said)
+            return self._state_begins(text, said, found[1].lower())
+        taker = self._whose(said, _UUID.search(text[: -len(said)] if said else text))
         if taker is not None:
             taker.keep(text)
+            last = self._states[-1]
+            if taker is not last:
+                # Two cores print by turns.
+                taker.mixed = last.mixed = True
             _take_state(taker, said)
             self._states.remove(taker)
             self._states.append(taker)
@@ -289,10 +279,36 @@ class Parser:
             self._before.append(text)
         return []
 
-    def _whose(self, said: str) -> Dump | None:
-        """Of the states that are being printed, the one that lacks this line next."""
-        able = [dump for dump in self._states if _lacks(dump, said)]
-        return able[0] if able else None
+    def _state_begins(self, text: str, said: str, ta: str) -> list[Dump]:
+        done: list[Dump] = []
+        # Threads print in the order in which they panicked, mostly.
+        waiting = [dump for dump in self._open.values() if _wants_state(dump)]
+        if len(waiting) > 1:
+            for dump in waiting:
+                dump.mixed = True
+        if not waiting:
+            # The beginning of the log is lost.
+            key = f"TA {ta}"
+            done = self._begin(key, Dump(Trouble.TA_PANIC, World.SECURE, said.strip(), key))
+            waiting = [self._open[key]]
+        waiting[0].ta = ta
+        waiting[0].keep(text)
+        self._states.append(waiting[0])
+        return done
+
+    def _whose(self, said: str, ta: re.Match[str] | None) -> Dump | None:
+        """Of the states that are being printed, the one that this line goes on with."""
+        states = [d for d in self._states if ta is None or d.ta == ta[0].lower()]
+        if not states:
+            return None
+        if found := _CALL.match(said):
+            address = _number(found[1])
+            able = [d for d in reversed(states) if d.stack_began and _may_call(d, address)]
+            # What lies in nobody's memory is a stack that was overwritten.
+            rest = [states[-1]] if states[-1].stack_began else []
+            return next(iter([*able, *rest]), None)
+        # Of two that are equally far, the one that was fed longest ago.
+        return next((dump for dump in states if _lacks(dump, said)), None)
 
     # TF-A ----------------------------------------------------------------------------------------
 
@@ -344,7 +360,7 @@ class Parser:
                 return self._end("kernel")
         dump.keep(text)
         if pattern is not None and pattern.name is Trouble.KERNEL_PANIC:
-            dump.words.append(said.strip())
+            # What began as an oops ends as this.
             dump.trouble = Trouble.KERNEL_PANIC
         _take_kernel(dump, said)
         if len(dump.lines) >= LINES_LIMIT or _KERNEL_END.search(said):
@@ -430,16 +446,13 @@ def _lacks(dump: Dump, said: str) -> bool:
         return int(found[1]) == len(dump.elves) and not dump.stack_began
     if said.strip() == "Call stack:":
         return not dump.stack_began
-    if found := _CALL.match(said):
-        if not dump.stack_began:
-            return False
-        address = _number(found[1])
-        if not dump.calls and "elr" in dump.registers:
-            return address == dump.registers["elr"]
-        inside = [r for r in dump.regions if address in r and (r.elf is not None or r.name)]
-        # What lies in no region is a stack that was overwritten.
-        return bool(inside) or not any(address in r for r in dump.regions)
     return False
+
+
+def _may_call(dump: Dump, address: int) -> bool:
+    if not dump.calls and "elr" in dump.registers:
+        return address == dump.registers["elr"]
+    return any(address in region for region in dump.regions)
 
 
 def _take_state(dump: Dump, said: str) -> None:

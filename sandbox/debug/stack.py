@@ -5,6 +5,7 @@ OP-TEE moves the core and each TA to another place at every start (ASLR); the du
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.debug.dump import Dump, KernelCall
 from sandbox.debug.symbolise import (
@@ -12,6 +13,7 @@ from sandbox.debug.symbolise import (
     SourceLine,
     Symboliser,
     excerpt,
+    is_call,
     link_address,
     mapped_bytes,
 )
@@ -25,6 +27,7 @@ _MACHINERY = {
     "get_fault_type", "abort_handler", "el1_sync_abort", "_utee_panic", "utee_panic", "TEE_Panic",
     "__stack_chk_fail", "read_pc", "read_fp", "backtrace", "get_stack_hard_limits",
 }  # fmt: skip
+_LINUX_MACHINERY = {"dump_backtrace", "show_stack", "dump_stack_lvl", "dump_stack", "panic", "die"}
 # Where OP-TEE keeps the libraries that are linked into each TA.
 _LIBRARIES = ("lib/libutee/", "lib/libutils/", "lib/libunw/", "lib/libmbedtls/", "lib/libdl/")
 _ENTRY = "user_ta_header.c"
@@ -51,11 +54,11 @@ class Frame:
         return f"{self.file}:{self.line}" if self.line else self.file
 
     def __str__(self) -> str:
-        name = self.function or "?"
         where = self.place or (f"0x{self.address:x}" if self.address is not None else "")
-        image = f" [{self.image}]" if self.image and not self.place else ""
-        notes = [n for n in ("inlined" if self.inlined else "", self.note) if n]
-        return f"{name}  {where}{image}" + (f"  ({', '.join(notes)})" if notes else "")
+        image = f"[{self.image}]" if self.image and not self.place else ""
+        notes = ", ".join(n for n in ("inlined" if self.inlined else "", self.note) if n)
+        parts = (self.function or "?", where, image, f"({notes})" if notes else "")
+        return "  ".join(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,12 @@ class Stack:
                 self._lack(name)
                 result |= {a: (name, ()) for a in own}
                 continue
-            if size and mapped_bytes(elf) != size:
-                self._lacking[name] = (
-                    f"{elf.name} is not what ran: it takes {mapped_bytes(elf)} bytes, what ran took"
-                    f" {size}; names and lines of it may be wrong"
-                )
             bias = 0 if load < 0 else load - link_address(elf)
+            if self._is_other(elf, size, [a - bias for a in own if a in self._dump.calls[1:]]):
+                self._lacking[name] = (
+                    f"{elf.name} is of another build than what ran: do not trust its names and"
+                    " lines here"
+                )
             found = self._symboliser.locate(elf, [a - bias for a in own])
             result |= {a: (name, found[a - bias]) for a in own}
             if not any(location.line for a in own for location in result[a][1]):
@@ -156,6 +159,15 @@ class Stack:
                     name, f"{elf.name} has no line numbers: build it with -g, and do not strip it"
                 )
         return result
+
+    def _is_other(self, elf: Path, size: int, calls: list[int]) -> bool:
+        """Whether an ELF file cannot be what ran: of another size, or with no call where one was.
+
+        A dump names no build, so this is all there is to go by.
+        """
+        if size and mapped_bytes(elf) != size:
+            return True
+        return self._dump.arch != "arm" and any(is_call(elf, a) is False for a in calls)
 
     def _lack(self, name: str) -> None:
         if self._symboliser is None:
@@ -235,6 +247,8 @@ class Stack:
         pc = self._dump.kernel_pc.get("pc")
         if pc is not None and (not calls or calls[0] != pc):
             calls.insert(0, pc)
+        while len(calls) > 1 and calls[0].function in _LINUX_MACHINERY:
+            del calls[0]
         return [
             Frame(None, call.module or "Linux", call.function, None, None,
                   note=f"+0x{call.offset:x}")

@@ -214,6 +214,43 @@ def mapped_bytes(elf: Path) -> int:
     return _shape(elf, _stamp(elf))[1]
 
 
+def is_call(elf: Path, address: int) -> bool | None:
+    """Whether an instruction of AArch64 code calls something; None if there is none."""
+    word = _words(elf, _stamp(elf)).get(address)
+    if word is None:
+        return None
+    # bl; blr, and blr with pointer authentication.
+    return word >> 26 == 0b100101 or word & 0xFEFFF000 == 0xD63F0000
+
+
+class _Text:
+    """The code of an ELF file, by address."""
+
+    def __init__(self, parts: list[tuple[int, bytes]]) -> None:
+        self._parts = parts
+
+    def get(self, address: int) -> int | None:
+        for start, data in self._parts:
+            if start <= address <= start + len(data) - 4 and address % 4 == 0:
+                return int.from_bytes(data[address - start : address - start + 4], "little")
+        return None
+
+
+@functools.lru_cache(maxsize=8)
+def _words(elf: Path, stamp: int) -> _Text:
+    del stamp
+    try:
+        with elf.open("rb") as file:
+            loads = [
+                (s["p_vaddr"], s.data())
+                for s in ELFFile(file).iter_segments()
+                if s["p_type"] == "PT_LOAD" and s["p_flags"] & 1
+            ]
+    except (OSError, ELFError, ValueError, KeyError):
+        return _Text([])
+    return _Text(loads)
+
+
 def _stamp(elf: Path) -> int:
     try:
         return elf.stat().st_mtime_ns
