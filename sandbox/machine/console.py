@@ -296,8 +296,11 @@ class Watch:
 
     def lines(self) -> Iterator[Line]:
         """What both consoles said since the last call. Raises ConsoleAlarm at a bad line."""
-        for line in self._read():
+        reading = self._read()
+        for line in reading:
             if self._bad is not None:
+                # What came with it belongs to its message.
+                deque(reading, maxlen=0)
                 raise self._alarm(*self._bad)
             yield line
 
