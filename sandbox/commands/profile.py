@@ -12,18 +12,21 @@ from enum import StrEnum, auto
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from sandbox import process, tee_abi
+from sandbox import process
 from sandbox.commands.context import Context
 from sandbox.commands.exec import seconds
 from sandbox.debug.profile import exports, flamegraph
 from sandbox.debug.profile.record import DEFAULT_RATE_HZ, MAX_RATE_HZ, record
 from sandbox.debug.profile.stacks import Kind, Profile
+from sandbox.devkit.elf import ta_description
 from sandbox.errors import SandboxError, UserError
+from sandbox.machine.console import clean
 from sandbox.machine.machine import Machine
+from sandbox.machine.symbols import Symbols
 
 _DEFAULT_S = 5.0
+_UUID_LETTERS = 36
 _TOP = 15
-_TITLES = {str(tee_abi.TA_UUID): "TA inference"}
 
 _EPILOG = """\
 examples:
@@ -132,7 +135,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             context.progress,
             rate_hz=args.rate,
             started=task.start if task is not None else lambda: None,
-            titles=_TITLES,
+            titles=titles(machine),
         )
         status = task.finish() if task is not None else 0
     title = f"Machine {machine.name!r}" + (f": {process.quoted(command)}" if command else "")
@@ -146,6 +149,18 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if form is not None and not to_stdout:
         context.progress.note(f"written: {args.out}")
     return status
+
+
+def titles(machine: Machine) -> dict[str, str]:
+    """What to call each TA: the begin of its UUID, and its own words."""
+    symbols = Symbols(machine.folder.symbols)
+    found = {}
+    for name in symbols.names():
+        path = symbols.path(name)
+        if path is not None and len(name) == _UUID_LETTERS:
+            words = clean((ta_description(path) or "").encode())
+            found[name] = f"TA {name[:8]} {words}".strip()
+    return found
 
 
 class _Command(Protocol):

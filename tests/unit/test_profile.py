@@ -19,7 +19,7 @@ from sandbox.debug.profile import btf, exports, flamegraph, linux
 from sandbox.debug.profile.elf import Elf
 from sandbox.debug.profile.linux import Kernel, Mapping, Task, TaskReader
 from sandbox.debug.profile.resolve import Resolver
-from sandbox.debug.profile.sampler import CODE_BYTES, Place, Sample, Sampler, Samples
+from sandbox.debug.profile.sampler import CODE_BYTES, Crossing, Place, Sample, Sampler, Samples
 from sandbox.debug.profile.stacks import Frame, Kind, Profile, Stack
 from sandbox.errors import UserError
 
@@ -117,6 +117,23 @@ def test_a_chain_is_followed_over_pages_and_cut_when_it_is_endless(tmp_path: Pat
     taken = sampled(FakeStub([Core(0x1004, 1, fp=0x8FF0, memory=memory)]), tmp_path)
     returns = [address for _, address in taken.samples[0].frames]
     assert returns == list(range(1, 97))
+
+
+def test_where_a_chain_leaves_its_stack_memory_and_code_are_kept(tmp_path: Path) -> None:
+    inner = bytes(32) + record(0x4000, 0x22) + code(5)[:64]
+    text = code(6)[:CODE_BYTES]
+    # The stack ends where its page does, and the next page is not there.
+    memory = {
+        0xA000 - len(inner): inner,
+        0x4000: record(0, 0x50004).ljust(0x1000, b"\0"),
+        0x50000: text,
+    }
+    fp = 0xA000 - len(inner)
+    inner = record(fp + 32, 0x11) + inner[16:]
+    memory[fp] = inner
+    (sample,) = sampled(FakeStub([Core(0x1004, 1, SECURE, fp=fp, memory=memory)]), tmp_path).samples
+    assert [address for _, address in sample.frames] == [0x11, 0x22, 0x50004]
+    assert sample.crossing == Crossing(1, inner[32:], text)
 
 
 # --- Linux -----------------------------------------------------------------------------------
@@ -350,7 +367,7 @@ def test_a_system_call_stands_on_the_stack_of_the_ta_that_made_it() -> None:
         (0x9100, base + 0x304),  # returns into el0_svc
         (0x8000, TA_BASE + 0x40),  # the TA's own
     )
-    call = in_core(0x140, frames=frames, crossing=(1, memory), asid=4)
+    call = in_core(0x140, frames=frames, crossing=Crossing(1, memory, b""), asid=4)
     running = in_ta(0x140, core=1)
     stack = resolver().stacks([running, call])[1]
     assert names(stack)[2:] == [
@@ -363,10 +380,23 @@ def test_a_system_call_stands_on_the_stack_of_the_ta_that_made_it() -> None:
     ]
     kinds = [frame.kind for frame in stack.frames]
     assert kinds == [Kind.WORLD, *[Kind.TA] * 4, *[Kind.CORE] * 3]
+    # Alone it tells whose it is too, by the code that it returns to.
+    told = replace(call, crossing=Crossing(1, memory, TA_CODE[0x3C:0x7C]))
+    (stack,) = resolver().stacks([told])
+    assert names(stack)[1:4] == [f"TA {TA}", "entry", "work"]
     # Of an address space that no TA was seen in, and for none at all.
     for asid in (0, 8):
         stack = resolver().stacks([running, replace(call, asid=asid)])[1]
         assert names(stack)[1:] == ["OP-TEE core", "el0_svc", "thread_scall_handler", "syscall"]
+
+
+def test_entry_code_of_the_core_is_not_taken_for_the_whole_core() -> None:
+    # Mapped a second time, where the TA's addresses would be within the core's.
+    entry = in_core(0x140, frames=((0x8000, TA_BASE + 0x40),), asid=4)
+    entry = replace(entry, pc=TA_BASE - 0x1000 + 0x140)
+    whole = [in_core(0x140), in_core(0x150)]
+    stack = resolver().stacks([in_ta(0x140), *whole, entry])[-1]
+    assert names(stack) == ["secure world", f"TA {TA}", "syscall"]
 
 
 def test_the_number_of_an_address_space_means_the_ta_that_was_seen_next_to_it() -> None:

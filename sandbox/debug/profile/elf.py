@@ -3,11 +3,14 @@
 
 import bisect
 import io
-from collections.abc import Iterator
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 _PAGE = 4096
 _EXECUTE = 1  # PF_X
+_SYMBOL = struct.Struct("<IBBHQQ")  # Elf64_Sym
+_CODE_TYPES = (0, 2, 10)  # STT_NOTYPE, STT_FUNC, STT_GNU_IFUNC
 
 
 @dataclass(frozen=True)
@@ -43,20 +46,25 @@ class Elf:
             )
             for name in (".symtab", ".dynsym"):
                 table = file.get_section_by_name(name)
-                for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
-                    kind, text = symbol["st_info"]["type"], symbol.name
-                    # $x and $d tell code from data; labels of assembler have no type.
-                    if kind not in ("STT_FUNC", "STT_NOTYPE", "STT_GNU_IFUNC") or not text:
-                        continue
-                    if symbol["st_shndx"] == "SHN_UNDEF" or text.startswith(("$", ".L")):
-                        continue
-                    if self._executed(symbol["st_value"]):
-                        known = functions.get(symbol["st_value"], (0, ""))
-                        functions[symbol["st_value"]] = max(known, (symbol["st_size"], text))
-        except (ELFError, ValueError, KeyError, TypeError, OverflowError):
+                if isinstance(table, SymbolTableSection):
+                    names = table.stringtable.data()
+                    functions.update(self._functions_of(table.data(), names, functions))
+        except (ELFError, ValueError, KeyError, TypeError, OverflowError, struct.error):
             pass
         self._starts = sorted(functions)
         self._functions = [functions[start] for start in self._starts]
+
+    def _functions_of(
+        self, table: bytes, names: bytes, known: Mapping[int, tuple[int, str]]
+    ) -> Iterator[tuple[int, tuple[int, str]]]:
+        """Those of a symbol table. Not by the library: it takes a second for ten thousand."""
+        for name, info, _, section, address, size in _SYMBOL.iter_unpack(table):
+            if info & 15 not in _CODE_TYPES or not section or not self._executed(address):
+                continue
+            text = names[name : names.find(b"\0", name)].decode(errors="replace")
+            # $x and $d tell code from data; labels of assembler have no type.
+            if text and not text.startswith(("$", ".L")):
+                yield address, max(known.get(address, (0, "")), (size, text))
 
     def _executed(self, address: int) -> bool:
         return any(part.address <= address < part.end for part in self.segments)

@@ -27,6 +27,8 @@ _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 _PT_LOAD = 1
 _NO_ADDRESS = (1 << 64) - 1
 _COMM_BYTES = 16
+_CODE_KINDS = frozenset("tTwW")
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 # start-end rights offset device inode path: proc(5).
 _MAPS_LINE = re.compile(
     r"(?P<start>[0-9a-f]{1,16})-(?P<end>[0-9a-f]{1,16}) (?P<rights>\S{4})"
@@ -86,9 +88,8 @@ class Kernel:
     @classmethod
     def of(cls, guest: Guest, image: Path) -> "Kernel":
         """Ask a running guest. `image` is the kernel that it was booted from."""
-        # Functions, and the one variable.
-        script = f"grep -E ' [tTwW] | {_CURRENT}$' /proc/kallsyms"
-        listing = guest.run(["sh", "-c", script], timeout_s=_FACTS_S).stdout
+        # Whole: picking lines is quicker here than in emulation.
+        listing = guest.run(["cat", "/proc/kallsyms"], timeout_s=_FACTS_S).stdout
         core = guest.run(
             ["dd", "if=/proc/kcore", f"bs={_KCORE_BYTES}", "count=1"], timeout_s=_FACTS_S
         ).stdout
@@ -102,10 +103,10 @@ class Kernel:
     def parsed(cls, listing: bytes, core: bytes, members: dict[str, int]) -> "Kernel":
         symbols = []
         try:
-            for line in clean_lines(listing):
-                address, _, name = line.split(None, 2)
-                # `name [module]`, and compilers append what they did: `name.isra.0`.
-                symbols.append((int(address, 16), " ".join(name.split())))
+            for line in filter(None, clean_lines(listing)):
+                address, kind, name = line.split(" ", 2)
+                if kind in _CODE_KINDS or name == _CURRENT:
+                    symbols.append((int(address, 16), name))
             linear = list(_linear_map(core))
         except (ValueError, struct.error) as error:
             raise KernelError(f"cannot understand the guest's kernel: {error}") from error
@@ -128,7 +129,9 @@ def executable(maps: bytes) -> Iterable[Mapping]:
 
 
 def clean_lines(raw: bytes) -> Iterable[str]:
-    return map(clean, raw.replace(b"\t", b" ").splitlines())
+    """Lines that are safe to print, of many: `name<tab>[module]` becomes `name [module]`."""
+    text = raw.decode(errors="replace").replace("\t", " ")
+    return _CONTROLS.sub("", text).split("\n") if raw else []
 
 
 def _linear_map(core: bytes) -> Iterable[Mapping]:

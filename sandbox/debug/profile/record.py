@@ -138,7 +138,8 @@ def _programs(
         for sample in samples.samples
         if sample.place is Place.USER and sample.task is not None
         for part in processes.get(sample.task, ())
-        if part.path.startswith("/") and part.start <= sample.pc < part.end
+        if part.path.startswith("/")
+        and any(part.start <= a < part.end for a in (sample.pc, *(a for _, a in sample.frames)))
     }
     found: dict[str, Elf] = {}
     if guest is None:

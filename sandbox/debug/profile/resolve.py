@@ -10,7 +10,7 @@ code was recognised; the rest is called unknown.
 import struct
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox.debug.profile import linux
 from sandbox.debug.profile.elf import Elf
@@ -27,6 +27,8 @@ _PUSH_RECORD, _PUSH_MASK = 0xA9807BFD, 0xFFC07FFF
 # struct thread_scall_regs of OP-TEE's core: elr, spsr, x0 to x14, x30, sp_el0.
 _SCALL_REGISTERS = struct.Struct("<19Q")
 _SCALL_ELR, _SCALL_X30 = 0, 17
+_LOADER = "ldelf"
+_SCALL_ENTRY = "el0_svc"
 _SCALL_HANDLER = "thread_scall_handler"
 
 _KINDS = {
@@ -47,6 +49,8 @@ class Loaded:
     name: str
     elf: Elf
     base: int
+    # While a TA runs, the core has only its entry code mapped, and at other addresses.
+    entry_only: bool = False
 
     def function(self, address: int) -> str | None:
         return self.elf.function(address - self.base)
@@ -78,14 +82,16 @@ class Resolver:
 
     def stacks(self, samples: Iterable[Sample]) -> list[Stack]:
         samples = list(samples)
-        loaded = self._place_images(samples)
+        # A system call shows the code of its TA too.
+        calls = [call for call in map(_calling, samples) if call is not None]
+        loaded = self._place_images([*samples, *calls])
         served = _Served()
-        for sample, image in zip(samples, loaded, strict=True):
+        for sample, image in zip([*samples, *calls], loaded, strict=True):
             if image is not None and sample.place is Place.TA:
                 served.add(sample, image)
         return [
             Stack(sample.core, sample.time_s, self._frames(sample, image, served))
-            for sample, image in zip(samples, loaded, strict=True)
+            for sample, image in zip(samples, loaded[: len(samples)], strict=True)
         ]
 
     def _place_images(self, samples: Sequence[Sample]) -> list[Loaded | None]:
@@ -112,7 +118,14 @@ class Resolver:
                 continue
             # The same library code may be in several TAs: the neighbours tell which it is.
             best = max(names, key=lambda found: votes[(_space(sample), *found)])
-            made.setdefault(best, Loaded(best[0], self._images[best[0]], best[1]))
+            if best not in made:
+                whole = max(
+                    (place for place in votes if place[:2] == ((Place.CORE, 0), best[0])),
+                    key=lambda place: votes[place],
+                    default=None,
+                )
+                entry_only = whole is not None and whole[2] != best[1]
+                made[best] = Loaded(best[0], self._images[best[0]], best[1], entry_only)
             result.append(made[best])
         return result
 
@@ -149,7 +162,7 @@ class Resolver:
         if sample.place is Place.TA:
             # ldelf works in the address space of the TA that it loads.
             ta = served.ta(sample)
-            images = [found for found in (image, ta) if found]
+            images = [image, *served.images(sample)] if image else []
             yield Frame(self._title(ta or image), Kind.TA)
             yield from _named(self._chain(sample, images), Kind.TA)
             return
@@ -160,7 +173,7 @@ class Resolver:
             return
         # A system call: what the TA was doing, then what the core does for it.
         yield Frame(self._title(ta), Kind.TA)
-        yield from _named(self._caller(sample, image, ta), Kind.TA)
+        yield from _named(self._caller(sample, image, served), Kind.TA)
         yield from core
 
     def _title(self, image: Loaded | None) -> str:
@@ -168,36 +181,39 @@ class Resolver:
             return f"TA {UNKNOWN}"
         return self._titles.get(image.name, f"TA {image.name}")
 
-    def _caller(self, sample: Sample, core: Loaded | None, ta: Loaded) -> list[str]:
+    def _caller(self, sample: Sample, core: Loaded | None, served: "_Served") -> list[str]:
         """The stack of the TA that made a system call, outermost first."""
         if core is None or sample.crossing is None:
             return []
-        number, memory = sample.crossing
         entry = core.elf.start(_SCALL_HANDLER)
-        if entry is None:
+        back = sample.frames[sample.crossing.frame][1] - _CALL_BYTES
+        if entry is None or core.function(back) != _SCALL_ENTRY:
             return []
         push = int.from_bytes(core.elf.code(entry, 4), "little")
         if push & _PUSH_MASK != _PUSH_RECORD:
             return []
         # The handler's frame is the last on the core's stack; the registers lie behind it.
         size = 8 * (128 - (push >> 15 & 0x7F))
-        if len(memory) < size + _SCALL_REGISTERS.size:
+        if len(sample.crossing.memory) < size + _SCALL_REGISTERS.size:
             return []
-        saved = _SCALL_REGISTERS.unpack_from(memory, size)
+        saved = _SCALL_REGISTERS.unpack_from(sample.crossing.memory, size)
         addresses = [saved[_SCALL_ELR]]
-        outer = [address for _, address in sample.frames[number + 1 :]]
+        outer = [address for _, address in sample.frames[sample.crossing.frame + 1 :]]
         if saved[_SCALL_X30] not in outer[:1]:
             addresses.append(saved[_SCALL_X30])
-        return _functions(addresses + outer, [ta])
+        return _functions(addresses + outer, served.images(sample))
 
     def _chain(self, sample: Sample, images: Sequence[Loaded]) -> list[str]:
         """Functions of the secure world, outermost first."""
         if not images:
             return [UNKNOWN]
+        if images[0].entry_only:
+            # The registers are still, or again, the TA's.
+            return _functions([sample.pc + _CALL_BYTES], images[:1])
         frames = sample.frames
         if sample.place is Place.CORE and sample.crossing is not None:
             # What follows is the TA's stack.
-            frames = frames[: sample.crossing[0] + 1]
+            frames = frames[: sample.crossing.frame + 1]
         addresses = [address for _, address in frames]
         own, caller = images[0].function(sample.pc), images[0].function(sample.lr - _CALL_BYTES)
         if _leaf(own, caller, sample.lr, addresses):
@@ -266,19 +282,25 @@ class _UserSpace:
 
 
 class _Served:
-    """Which TA an address space belonged to, and when: their numbers are used again."""
+    """What was in an address space, and when: their numbers are used again."""
 
     def __init__(self) -> None:
         self._seen: dict[int, list[tuple[float, Loaded]]] = {}
 
     def add(self, sample: Sample, image: Loaded) -> None:
-        if image.name != "ldelf":
-            self._seen.setdefault(_pair(sample), []).append((sample.time_s, image))
+        self._seen.setdefault(_pair(sample), []).append((sample.time_s, image))
+
+    def images(self, sample: Sample) -> list[Loaded]:
+        """The TA that was seen nearest in time, and its loader."""
+        nearest: dict[bool, tuple[float, Loaded]] = {}
+        for time_s, image in self._seen.get(_pair(sample), ()):
+            apart, loader = abs(time_s - sample.time_s), image.name == _LOADER
+            if loader not in nearest or apart < nearest[loader][0]:
+                nearest[loader] = (apart, image)
+        return [image for _, image in nearest.values()]
 
     def ta(self, sample: Sample) -> Loaded | None:
-        seen = self._seen.get(_pair(sample), [])
-        nearest = min(seen, key=lambda entry: abs(entry[0] - sample.time_s), default=None)
-        return nearest[1] if nearest else None
+        return next((image for image in self.images(sample) if image.name != _LOADER), None)
 
 
 def _space(sample: Sample) -> tuple[Place, int]:
@@ -289,6 +311,15 @@ def _space(sample: Sample) -> tuple[Place, int]:
 def _pair(sample: Sample) -> int:
     """OP-TEE gives each TA two numbers of address spaces: with and without the core mapped."""
     return sample.asid >> 1
+
+
+def _calling(sample: Sample) -> Sample | None:
+    """The TA's part of a sample of its system call."""
+    crossing = sample.crossing
+    if sample.place is not Place.CORE or crossing is None or not sample.asid:
+        return None
+    caller = sample.frames[crossing.frame + 1][1]
+    return replace(sample, place=Place.TA, pc=caller, code=crossing.code, crossing=None)
 
 
 def _images_of(place: Place, images: Mapping[str, Elf]) -> Iterable[str]:

@@ -59,6 +59,15 @@ _SECURE = frozenset(_SECURE_PLACES)
 
 
 @dataclass(frozen=True)
+class Crossing:
+    """Where a chain of frames leaves one stack for another, as at a system call."""
+
+    frame: int  # the number of the last on the first stack
+    memory: bytes  # from that frame on
+    code: bytes  # from the instruction before the next frame's return address
+
+
+@dataclass(frozen=True)
 class Sample:
     """What one core was doing at one moment. Addresses are virtual, and nothing has a name yet."""
 
@@ -69,8 +78,7 @@ class Sample:
     lr: int
     code: bytes  # from pc - 4; empty if it could not be read
     frames: tuple[tuple[int, int], ...] = ()  # frame pointer and return address, innermost first
-    # Where the chain leaves a stack for another one: the number of the frame, and its memory.
-    crossing: tuple[int, bytes] | None = None
+    crossing: Crossing | None = None  # the first
     asid: int = 0  # which address space OP-TEE has mapped, in the secure world
     task: Task | None = None
 
@@ -195,13 +203,11 @@ class Sampler:
             task,
         )
 
-    def _chain(
-        self, fp: int, window: bytes
-    ) -> tuple[tuple[tuple[int, int], ...], tuple[int, bytes] | None]:
+    def _chain(self, fp: int, window: bytes) -> tuple[tuple[tuple[int, int], ...], Crossing | None]:
         """Frame records, while there are any. What they say may be anything: user code is free."""
-        base, frames, crossing = fp, list[tuple[int, int]](), None
+        base, frames = fp, list[tuple[int, int]]()
+        last_of_stack: list[int] = []
         seen = set[int]()
-        stacks = 1
         while fp and fp % 8 == 0 and fp not in seen and len(frames) < _MAX_FRAMES:
             if not 0 <= fp - base <= len(window) - _RECORD.size:
                 base, window = fp, _memory(self._ask((_read(fp, _room(fp)),))[0])
@@ -213,13 +219,29 @@ class Sampler:
                 break
             frames.append((fp, address))
             if outer and not 0 < outer - fp < _SAME_STACK:
-                stacks += 1
-                if stacks > _MAX_STACKS:
+                last_of_stack.append(len(frames) - 1)
+                if len(last_of_stack) == _MAX_STACKS:
                     break
-                if crossing is None:
-                    crossing = (len(frames) - 1, _memory(self._ask((_read(fp, _WINDOW),))[0]))
             fp = outer
-        return tuple(frames), crossing
+        if not last_of_stack or last_of_stack[0] + 1 == len(frames):
+            return tuple(frames), None
+        return tuple(frames), self._crossing(frames, last_of_stack[0])
+
+    def _crossing(self, frames: Sequence[tuple[int, int]], number: int) -> Crossing:
+        fp, outer_return = frames[number][0], frames[number + 1][1]
+        room = _room(fp)
+        memory, more, code = (
+            _memory(answer)
+            for answer in self._ask(
+                (
+                    _read(fp, room),
+                    # The stack may end with the page.
+                    _read(fp + room, _WINDOW - room or 1),
+                    _read(outer_return - 4, CODE_BYTES),
+                )
+            )
+        )
+        return Crossing(number, memory + more, code)
 
     def _ask(self, questions: Sequence[bytes]) -> list[bytes]:
         return self._remote.call_all(questions)
