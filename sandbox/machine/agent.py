@@ -12,7 +12,7 @@ import os
 import select
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -121,6 +121,21 @@ def frame(kind: int, payload: bytes | memoryview = b"") -> bytes:
     return b"".join((kind.to_bytes(1), len(payload).to_bytes(4, "little"), payload))
 
 
+def frames(arrived: bytearray, limit: int) -> Iterator[tuple[int, bytes]]:
+    """Take the whole frames out of what has arrived."""
+    at, end = 0, len(arrived)
+    while end - at >= FRAME_HEADER_SIZE:
+        length = int.from_bytes(arrived[at + 1 : at + FRAME_HEADER_SIZE], "little")
+        if length > limit:
+            raise GuestUnreachable("the guest's agent sent a frame that is too long")
+        begin = at + FRAME_HEADER_SIZE
+        if end - begin < length:
+            break
+        yield arrived[at], bytes(arrived[begin : begin + length])
+        at = begin + length
+    del arrived[:at]
+
+
 class Connection:
     """Frames to the agent and from it. What arrives is kept until it is asked for."""
 
@@ -199,17 +214,12 @@ class Connection:
         data = self._socket.recv(_READ_SIZE)
         self._over = not data
         self._arrived += data
-        at, end = 0, len(self._arrived)
-        while end - at >= FRAME_HEADER_SIZE:
-            length = int.from_bytes(self._arrived[at + 1 : at + FRAME_HEADER_SIZE], "little")
-            if length > self._limit:
-                raise GuestUnreachable("the guest's agent sent a frame that is too long")
-            if end - at < FRAME_HEADER_SIZE + length:
-                break
-            begin = at + FRAME_HEADER_SIZE
-            self._frames.append((self._arrived[at], bytes(self._arrived[begin : begin + length])))
-            at = begin + length
-        del self._arrived[:at]
+        self._frames.extend(frames(self._arrived, self._limit))
+
+    def detach(self) -> socket.socket:
+        """The socket itself, for who has another way to wait: nothing may have arrived yet."""
+        assert not self._arrived and not self._frames and not self._leaving
+        return self._socket
 
 
 def refused(payload: bytes, what: str) -> GuestRefused:

@@ -15,8 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 from pathlib import Path
+from typing import Self
 
-from sandbox import cpio, process
+from sandbox import cpio, paths, process
+from sandbox.config import Config
 from sandbox.errors import InfraError, UserError
 from sandbox.log import Progress
 from sandbox.machine import agent, hold, qemu_v8, qmp, recorder, runs, sockets
@@ -64,6 +66,13 @@ class Machine:
         self._qemu = qemu
         # Of the QEMU that this object started: its exit status, once it has one.
         self._poll: Callable[[], int | None] | None = None
+
+    @classmethod
+    def named(cls, name: str | None = None) -> Self:
+        """The machine of this name; without one, that of SANDBOX_MACHINE or the default."""
+        config = Config.from_environment()
+        name = check_name(name or config.machine)
+        return cls(name, paths.machine_dir(name), qemu=config.qemu)
 
     @property
     def share(self) -> Path:
