@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from enum import StrEnum, auto
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
@@ -25,7 +26,6 @@ from sandbox.machine.machine import Machine
 from sandbox.machine.symbols import Symbols
 
 _DEFAULT_S = 5.0
-_UUID_LETTERS = 36
 _TOP = 15
 
 _EPILOG = """\
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             context.progress,
             rate_hz=args.rate,
             started=task.start if task is not None else lambda: None,
-            titles=titles(machine),
+            title=partial(ta_title, machine),
         )
         status = task.finish() if task is not None else 0
     title = f"Machine {machine.name!r}" + (f": {process.quoted(command)}" if command else "")
@@ -151,16 +151,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return status
 
 
-def titles(machine: Machine) -> dict[str, str]:
-    """What to call each TA: the begin of its UUID, and its own words."""
-    symbols = Symbols(machine.folder.symbols)
-    found = {}
-    for name in symbols.names():
-        path = symbols.path(name)
-        if path is not None and len(name) == _UUID_LETTERS:
-            words = clean((ta_description(path) or "").encode())
-            found[name] = f"TA {name[:8]} {words}".strip()
-    return found
+def ta_title(machine: Machine, name: str) -> str:
+    """What to call a TA: the begin of its UUID, and its own words."""
+    path = Symbols(machine.folder.symbols).path(name)
+    words = clean((ta_description(path) or "").encode()) if path is not None else ""
+    return f"TA {name[:8]} {words}".strip()
 
 
 class _Command(Protocol):

@@ -7,6 +7,7 @@ it is the guest's word: good for a profile, and for nothing that must be safe fr
 """
 
 import bisect
+import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +22,6 @@ from sandbox.machine.guest import Guest
 Ask = Callable[[Sequence[bytes]], list[bytes]]
 
 _FACTS_S = 60.0
-_KCORE_BYTES = 1 << 14
 _ELF_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 _PT_LOAD = 1
@@ -86,18 +86,32 @@ class Kernel:
         return None
 
     @classmethod
-    def of(cls, guest: Guest, image: Path) -> "Kernel":
-        """Ask a running guest. `image` is the kernel that it was booted from."""
-        # Whole: picking lines is quicker here than in emulation.
-        listing = guest.run(["cat", "/proc/kallsyms"], timeout_s=_FACTS_S).stdout
-        core = guest.run(
-            ["dd", "if=/proc/kcore", f"bs={_KCORE_BYTES}", "count=1"], timeout_s=_FACTS_S
-        ).stdout
+    def of(cls, guest: Guest, image: Path, kept: Path) -> "Kernel":
+        """Ask a running guest. `image` is the kernel that it was booted from.
+
+        Its words are kept in the folder `kept`, which is emptied at each boot: listing all
+        symbols takes a guest a second.
+        """
+
+        def ask(path: str, *limit: str) -> bytes:
+            argv = ["dd", f"if={path}", "bs=16384", *limit]
+            return guest.run(argv, timeout_s=_FACTS_S, check=True).stdout
+
+        modules = ask("/proc/modules")
+        paths = [kept / f"kernel.{part}" for part in ("modules", "kcore", "kallsyms")]
+        # Where modules are may have changed since.
+        if not all(path.is_file() for path in paths) or paths[0].read_bytes() != modules:
+            # The kernel's tables, of which the first part has all that counts, and its symbols.
+            answers = (modules, ask("/proc/kcore", "count=1"), ask("/proc/kallsyms"))
+            for path, answer in zip(reversed(paths), reversed(answers), strict=True):
+                new = path.with_suffix(f".{os.getpid()}")
+                new.write_bytes(answer)
+                new.replace(path)
         try:
             members = btf.offsets(image.read_bytes(), "task_struct", ("tgid", "comm"))
         except ValueError as error:
             raise KernelError(f"cannot understand {image}: {error}") from error
-        return cls.parsed(listing, core, members)
+        return cls.parsed(paths[2].read_bytes(), paths[1].read_bytes(), members)
 
     @classmethod
     def parsed(cls, listing: bytes, core: bytes, members: dict[str, int]) -> "Kernel":

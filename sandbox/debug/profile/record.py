@@ -35,12 +35,12 @@ def record(
     *,
     rate_hz: float = DEFAULT_RATE_HZ,
     started: Callable[[], object] = lambda: None,
-    titles: Mapping[str, str] | None = None,
+    title: Callable[[str], str] = "TA {}".format,
 ) -> Profile:
     """Sample the machine while `going_on(seconds so far)`; `started` is called when that begins.
 
     Afterwards, and also if this process is killed meanwhile, the machine runs on by itself.
-    `titles` are names for TAs, by UUID.
+    `title` is what to call a TA, by its UUID.
     """
     status = machine.status()
     if status.record is None:
@@ -50,7 +50,8 @@ def record(
         try:
             with progress.step("ask Linux for its symbols"):
                 guest = stack.enter_context(machine.guest(_LOGIN_S))
-                kernel = linux.Kernel.of(guest, Path(status.record.images["kernel"]))
+                image = Path(status.record.images["kernel"])
+                kernel = linux.Kernel.of(guest, image, machine.folder.symbols)
         except (GuestError, InfraError) as error:
             progress.note(f"the normal world stays without names: {error.message}")
         processes = stack.enter_context(_Processes(guest).watching())
@@ -61,7 +62,7 @@ def record(
             symbols = Symbols(machine.folder.symbols)
             images = {name: Elf(_bytes(symbols, name)) for name in symbols.names()}
             programs = _programs(guest, samples, mapped)
-            resolver = Resolver(images, kernel, mapped, programs, titles or {})
+            resolver = Resolver(images, kernel, mapped, programs, title)
             named = resolver.stacks(samples.samples)
     return Profile(tuple(named), samples.cores, samples.stops, samples.running_s, samples.stopped_s)
 

@@ -9,7 +9,7 @@ code was recognised; the rest is called unknown.
 
 import struct
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sandbox.debug.profile import linux
@@ -69,16 +69,17 @@ class Resolver:
         kernel: linux.Kernel | None,
         processes: Mapping[linux.Task, Sequence[linux.Mapping]],
         programs: Mapping[str, Elf],
-        titles: Mapping[str, str],
+        title: Callable[[str], str],
     ) -> None:
         """`images` by the names of machine/symbols.py, `programs` by their path in the guest,
-        what each process has mapped, and what people call a TA.
+        what each process has mapped; `title` is what people call a TA.
         """
         self._images = images
         self._kernel = kernel
         self._processes = processes
         self._programs = programs
-        self._titles = titles
+        self._name_of = title
+        self._titles: dict[str, str] = {}
 
     def stacks(self, samples: Iterable[Sample]) -> list[Stack]:
         samples = list(samples)
@@ -179,7 +180,9 @@ class Resolver:
     def _title(self, image: Loaded | None) -> str:
         if image is None:
             return f"TA {UNKNOWN}"
-        return self._titles.get(image.name, f"TA {image.name}")
+        if image.name not in self._titles:
+            self._titles[image.name] = self._name_of(image.name)
+        return self._titles[image.name]
 
     def _caller(self, sample: Sample, core: Loaded | None, served: "_Served") -> list[str]:
         """The stack of the TA that made a system call, outermost first."""
