@@ -52,7 +52,9 @@ def release(folder: Folder) -> None:
     with qmp.connect(folder.qmp_socket, deadline) as control:
         _offer(control, folder)
         with rsp.connect(folder.gdb_socket, deadline.remaining_s) as remote:
-            remote.call(b"D")
+            # With the process's number: QEMU remembers whether the last client spoke of processes.
+            if remote.call(b"D;1") != b"OK":
+                raise StubError("QEMU's gdb stub does not let go")
         control.monitor("gdbserver none")
         folder.gdb_socket.unlink(missing_ok=True)
         if not control.execute("query-status")["running"]:
