@@ -6,6 +6,9 @@ from types import FrameType
 
 import pytest
 
+# For the tests of our own plugin. pytest takes this line in this file only.
+pytest_plugins = "pytester"
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """SIGTERM ends the run as Ctrl-C does, so that every fixture is torn down."""

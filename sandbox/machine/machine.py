@@ -278,7 +278,7 @@ class Machine:
                 pid = self._spawn(argv, inherited.fds)
             record = replace(record, qemu=ProcessId.of(pid))
             self.folder.write(record)
-            with _guarded(pid):
+            with guarded(pid):
                 record = replace(record, recorder=self._record(pid))
                 self.folder.write(record)
                 yield record, token
@@ -341,7 +341,7 @@ class Machine:
 
 
 @contextlib.contextmanager
-def _guarded(pid: int) -> Iterator[None]:
+def guarded(pid: int) -> Iterator[None]:
     """See guard.py: even SIGKILL, at us, leaves no QEMU behind."""
     reading, writing = os.pipe()
     with os.fdopen(writing, "wb", buffering=0) as lifeline, os.fdopen(reading, "rb") as other_end:
