@@ -5,10 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 SANDBOX := $(VENV)/bin/sandbox
 DEMO_MACHINE := demo
+XTEST_MACHINE := xtest
+GROUPS := sample
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test unit core-test e2e lint format clean
+.PHONY: help setup setup-test demo test unit core-test e2e xtest lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +53,11 @@ core-test: setup-test ## The portable core, under sanitizers and for arm64
 e2e: setup-test ## Tests on the real stack
 	@$(SANDBOX) build
 	@$(VENV)/bin/python -m pytest tests/e2e
+
+xtest: setup ## OP-TEE's own tests: a sample, or GROUPS=all, GROUPS="4000 pkcs11"...; report in out/xtest.xml
+	@trap 'exit 130' INT TERM; trap '$(SANDBOX) --machine $(XTEST_MACHINE) down' EXIT; \
+		$(SANDBOX) --machine $(XTEST_MACHINE) up && \
+		$(SANDBOX) --machine $(XTEST_MACHINE) xtest $(GROUPS) --junit out/xtest.xml
 
 lint: setup-test ## ruff, mypy, room boundaries
 	@$(VENV)/bin/python -m pytest tests/unit/test_linters.py tests/unit/test_boundaries.py

@@ -17,6 +17,7 @@ VERBS = (
     "explain",
     "exec",
     "ta",
+    "xtest",
     "profile",
     "console",
     "down",

@@ -13,7 +13,7 @@ import lzma
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,13 +82,6 @@ def prepare(cores: int, progress: Progress) -> BootImages:
             "core_slots": recipe.core_slots(cores),
         },
     )
-
-
-def with_tests(images: BootImages, progress: Progress) -> BootImages:
-    """The same images, with xtest, its TAs and OP-TEE's own in the initramfs."""
-    tests = _tests(progress)
-    parts = [images.initrd.parent, tests]
-    return replace(images, initrd=_joined("initrd-tests", parts, progress))
 
 
 def _flash(cores: int, progress: Progress) -> Path:
@@ -190,30 +183,43 @@ def _applications(progress: Progress) -> Path:
     return store.result("guest-applications", parts, build, progress)
 
 
-def _tests(progress: Progress) -> Path:
-    """xtest and all TAs it calls, OP-TEE's own among them."""
+@dataclass(frozen=True)
+class Tests:
+    archive: Path  # to unpack in a guest that runs
+    program: Path
+
+
+def tests(progress: Progress) -> Tests:
+    """xtest, its TAs, libraries and plugin, and OP-TEE's own TAs: what the guest's base lacks."""
     optee = recipe.optee_os(1, progress)
-    names = ("optee-test-qemu", *TEST_LIBRARIES, *LIBRARIES)
-    trees = {name: sources.unpacked(name, progress) for name in names}
+    names = ("optee-test-qemu", *(package for package, _ in PROGRAMS))
+    libraries = (*TEST_LIBRARIES, *LIBRARIES)
+    trees = {name: sources.unpacked(name, progress) for name in (*names, *libraries)}
+    suite = trees["optee-test-qemu"]
+    xtest = suite / "usr/bin/xtest"
 
     def build(work: store.Work) -> None:
-        tests = trees["optee-test-qemu"]
-        xtest = tests / "usr/bin/xtest"
-        plugins = sorted((tests / "usr/lib/tee-supplicant/plugins").glob("*.plugin"))
+        folders = [trees[name] for name in libraries]
+        present = {
+            entry.path
+            for entry in _libraries([trees[name] / path for name, path in PROGRAMS], folders)
+        }
+        plugins = sorted((suite / "usr/lib/tee-supplicant/plugins").glob("*.plugin"))
         files = [
             cpio.file("usr/bin/xtest", xtest.read_bytes(), 0o755),
-            *_libraries([xtest], [trees[name] for name in names[1:]]),
+            *(e for e in _libraries([xtest], folders) if e.path not in present),
             *(
                 cpio.file(f"usr/lib/tee-supplicant/plugins/{p.name}", p.read_bytes())
                 for p in plugins
             ),
-            *_tas(tests / "usr/lib/optee_armtz"),
+            *_tas(suite / "usr/lib/optee_armtz"),
             *_tas(optee / "ta"),
         ]
         _write(work.folder / "tests.cpio", files)
 
     parts = {"optee-os": optee.name, "packages": {n: tree.name for n, tree in trees.items()}}
-    return store.result("guest-tests", parts, build, progress, "assemble xtest's archive")
+    made = store.result("guest-tests", parts, build, progress, "assemble xtest's archive")
+    return Tests(made / "tests.cpio", xtest)
 
 
 def _write(path: Path, entries: Iterable[cpio.Entry]) -> None:

@@ -10,6 +10,7 @@ symbols/                ELF files of what runs, or ran last, in the secure world
 normal.sock secure.sock qmp.sock    while it runs: consoles and control
 access.cpio             while it runs: the keys and the token below, as the guest gets them
 holder.json gdb.sock    while a debugger holds it: who (hold.py), and QEMU's gdb stub
+xtest/                  results of the last runs of OP-TEE's tests (sandbox/xtest/history.py)
 share/                  while it runs: what the guest sees at /mnt/share
 keys/                   SSH keys of this machine, made once; the agent's token, new at each start
 """
