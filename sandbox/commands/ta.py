@@ -4,29 +4,18 @@
 import argparse
 import json
 import re
-import sys
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from sandbox.commands import exec as exec_command
+from sandbox.commands import ta_steps
 from sandbox.commands.context import Context
-from sandbox.devkit import build, guest_tas, push
-from sandbox.devkit.elf import TaFlag
-from sandbox.devkit.tools import CompileError
+from sandbox.commands.exec import seconds
+from sandbox.devkit import guest_tas, project
 from sandbox.errors import UserError
 from sandbox.machine.console import clean
 
 _VARIABLE = re.compile(r"[A-Za-z_][\w-]*=.*", re.ASCII | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """How long each part took; 0 for one that was not done."""
-
-    build: float = 0.0
-    push: float = 0.0
 
 
 def variable(text: str) -> tuple[str, str]:
@@ -61,9 +50,26 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="build, and put into the running machine",
         description="Build, and replace the TAs and client applications in the running machine:"
         " the next session uses the new code. They are gone when the machine is down.",
-        epilog="Example: sandbox ta push hello_world",
+        epilog="Examples: sandbox ta push hello_world;"
+        " sandbox ta push hello_world --watch --run optee_example_hello_world",
     )
     _add_build_options(pushing)
+    pushing.add_argument(
+        "--watch", action="store_true", help="again whenever a file is saved, until interrupted"
+    )
+    pushing.add_argument(
+        "--run",
+        dest="run_command",
+        metavar="CMD",
+        help="with --watch: after each push, run this in the guest's shell",
+    )
+    pushing.add_argument(
+        "--run-timeout",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="how long CMD may take (60)",
+    )
     pushing.set_defaults(run=run_push)
 
     running = verbs.add_parser(
@@ -77,6 +83,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     running.add_argument("--program", metavar="NAME", help="which one, if there are several")
     running.add_argument("arguments", nargs="*", metavar="-- ARG", help="passed to the program")
     running.set_defaults(run=run_run)
+
+    writing = verbs.add_parser(
+        "new",
+        help="write a new project",
+        description="Write a project with a TA, a client application and a test, in a new folder.",
+        epilog="Example: sandbox ta new counter && sandbox ta run counter",
+    )
+    writing.add_argument("name", metavar="NAME", help="of a-z 0-9 _; also the folder's")
+    writing.add_argument("--cpp", action="store_true", help="in C++")
+    writing.add_argument(
+        "--into", type=Path, default=Path(), metavar="DIR", help="where the folder goes (here)"
+    )
+    writing.set_defaults(run=run_new)
 
     listing = verbs.add_parser(
         "list",
@@ -109,32 +128,10 @@ def _add_build_options(parser: argparse.ArgumentParser, *, as_json: bool = True)
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
-def _build(args: argparse.Namespace, context: Context) -> tuple[build.Built, float]:
-    began = time.monotonic()
-    settings = build.Settings(
-        optimize=args.optimize,
-        variables=tuple(args.variables),
-        colour=sys.stderr.isatty(),
-    )
-    try:
-        built = build.build(args.folder, context.progress, settings)
-    except CompileError as error:
-        _show(error.output, context)
-        raise
-    _show(built.output, context)
-    return built, round(time.monotonic() - began, 3)
-
-
-def _show(said: str, context: Context) -> None:
-    """What the compilers said, as they said it."""
-    with context.progress.printing():
-        print(said, end="", file=sys.stderr, flush=True)
-
-
 def run_build(args: argparse.Namespace, context: Context) -> int:
-    built, seconds = _build(args, context)
+    built, seconds = ta_steps.take_build(args, context)
     if args.json:
-        print(json.dumps(_as_json(built, Seconds(build=seconds))))
+        print(json.dumps(ta_steps.as_json(built, seconds)))
         return 0
     for ta in built.tas:
         print(f"TA       {ta.uuid}  {ta.name}\n         {ta.ta}")
@@ -144,24 +141,24 @@ def run_build(args: argparse.Namespace, context: Context) -> int:
 
 
 def run_push(args: argparse.Namespace, context: Context) -> int:
-    built, build_s = _build(args, context)
-    began = time.monotonic()
-    pushed = push.push(context.machine(), built)
-    seconds = Seconds(build_s, round(time.monotonic() - began, 3))
+    if args.watch:
+        # Stands on a library that the other verbs can do without.
+        from sandbox.commands.ta_watch import watch
+
+        return watch(args, context)
+    if args.run_command is not None:
+        raise UserError("--run goes with --watch", "`sandbox ta run DIR` runs a project's program.")
+    built, seconds = ta_steps.take_build(args, context)
+    pushed, seconds = ta_steps.take_push(context.machine(), built, seconds)
     if args.json:
-        print(json.dumps(_as_json(built, seconds) | _pushed_as_json(pushed)))
-        return 0
-    names = {f"{ta.uuid}.ta": f"  {ta.name}" for ta in built.tas}
-    for file in pushed.files:
-        print(f"{file.size_bytes / 1024:6.0f} KiB  {file.path}{names.get(file.path.name, '')}")
-    for remark in pushed.remarks:
-        print(f"note: {remark}")
-    print(f"built in {seconds.build:.2f} s, pushed in {seconds.push:.2f} s")
+        print(json.dumps(ta_steps.as_json(built, seconds, pushed)))
+    else:
+        ta_steps.print_pushed(built, pushed, seconds)
     return 0
 
 
 def run_run(args: argparse.Namespace, context: Context) -> int:
-    built, _ = _build(args, context)
+    built, seconds = ta_steps.take_build(args, context)
     names = [program.name for program in built.programs]
     wanted = args.program or (names[0] if len(names) == 1 else None)
     if wanted not in names:
@@ -169,7 +166,8 @@ def run_run(args: argparse.Namespace, context: Context) -> int:
             f"no program {wanted} here" if wanted else f"{len(names)} programs to choose from",
             f"--program NAME, out of: {', '.join(names)}" if names else "There is only a TA.",
         )
-    for remark in push.push(context.machine(), built).remarks:
+    pushed, _ = ta_steps.take_push(context.machine(), built, seconds)
+    for remark in pushed.remarks:
         context.progress.note(f"note: {remark}")
     command = [wanted, *args.arguments]
     return exec_command.run(argparse.Namespace(command=command, timeout=None), context)
@@ -186,33 +184,11 @@ def run_list(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def _as_json(built: build.Built, seconds: Seconds) -> dict[str, Any]:
-    return {
-        "folder": str(built.folder),
-        "tas": [
-            {
-                "uuid": str(ta.uuid),
-                "name": ta.name,
-                "description": ta.description,
-                "version": ta.version,
-                "flags": None if ta.flags is None else [_flag_name(flag) for flag in ta.flags],
-                "ta": str(ta.ta),
-                "elf": str(ta.elf),
-            }
-            for ta in built.tas
-        ],
-        "programs": [str(program) for program in built.programs],
-        "libraries": {name: str(path) for name, path in built.libraries.items()},
-        "seconds": asdict(seconds),
-    }
-
-
-def _flag_name(flag: TaFlag) -> str:
-    return (flag.name or "").lower()
-
-
-def _pushed_as_json(pushed: push.Pushed) -> dict[str, Any]:
-    return {
-        "files": [{"path": str(f.path), "size_bytes": f.size_bytes} for f in pushed.files],
-        "remarks": list(pushed.remarks),
-    }
+def run_new(args: argparse.Namespace, context: Context) -> int:
+    del context
+    language = project.Language.CPP if args.cpp else project.Language.C
+    written = project.new(args.name, args.into, language)
+    for path in written.files:
+        print(path)
+    print(f"UUID {written.uuid}; `sandbox ta run {written.folder}` builds, pushes and runs it")
+    return 0

@@ -2,26 +2,30 @@
 """Put what was built into a running machine; the next session uses it, without a reboot.
 
 OP-TEE asks tee-supplicant for a TA's file whenever it has no instance to open the session in, so
-replacing the file is all there is to do. Each file is replaced as a whole: a session that is being
+replacing the file is all there is to do; only a TA with one instance for all sessions may be loaded
+still, with its old code, which is told. Each file is replaced as a whole: a session that is being
 opened meanwhile gets the old one or the new one.
 """
 
-import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from uuid import UUID
 
 from sandbox.devkit.build import Built, BuiltTa
 from sandbox.devkit.elf import TaFlag
-from sandbox.errors import UserError
+from sandbox.errors import GuestError, UserError
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.machine.symbols import Symbols
+from sandbox.tee import TEEContext
+from sandbox.tee.stats import Stats
 
 TA_FOLDER = PurePosixPath("/lib/optee_armtz")
 PROGRAM_FOLDER = PurePosixPath("/usr/bin")
 LIBRARY_FOLDER = PurePosixPath("/usr/lib/aarch64-linux-gnu")
 _TIMEOUT_S = 60.0
+_STATS_S = 5.0
 
 
 class PushError(UserError):
@@ -48,7 +52,7 @@ def push(machine: Machine, built: Built) -> Pushed:
         _check_names(guest, built)
 
         def put(path: PurePosixPath, data: bytes, mode: int) -> None:
-            _put(guest, path, data, mode)
+            guest.put(str(path), data, mode)
             files.append(PushedFile(path, len(data)))
 
         present = _listed(guest, LIBRARY_FOLDER) if built.libraries else set()
@@ -60,13 +64,7 @@ def push(machine: Machine, built: Built) -> Pushed:
         for ta in built.tas:
             put(TA_FOLDER / f"{ta.uuid}.ta", ta.ta.read_bytes(), 0o444)
             symbols.add(str(ta.uuid), ta.elf)
-    return Pushed(tuple(files), tuple(_remarks(built.tas)))
-
-
-def _put(guest: Guest, path: PurePosixPath, data: bytes, mode: int) -> None:
-    new = shlex.quote(f"{path}.new")
-    script = f"cat >{new} && chmod {mode:o} {new} && mv {new} {shlex.quote(str(path))}"
-    guest.run(["sh", "-c", script], timeout_s=_TIMEOUT_S, stdin=data, check=True)
+    return Pushed(tuple(files), tuple(_remarks(machine, built.tas)))
 
 
 def _check_names(guest: Guest, built: Built) -> None:
@@ -89,19 +87,28 @@ def _listed(guest: Guest, folder: PurePosixPath) -> set[str]:
     return set(asked.stdout.decode(errors="replace").split("\n"))
 
 
-def _remarks(tas: Iterable[BuiltTa]) -> Iterable[str]:
+def _remarks(machine: Machine, tas: Iterable[BuiltTa]) -> Iterator[str]:
     """A TA with one instance for all goes on with the code it was loaded with."""
-    for ta in tas:
-        flags = ta.flags or TaFlag(0)
-        if TaFlag.SINGLE_INSTANCE not in flags:
+    single = [ta for ta in tas if TaFlag.SINGLE_INSTANCE in (ta.flags or TaFlag(0))]
+    loaded = _loaded(machine) if single else {}
+    for ta in single:
+        if loaded is not None and ta.uuid not in loaded:
             continue
-        if TaFlag.KEEP_ALIVE in flags:
-            yield (
-                f"{ta.name} has one instance that is kept alive: if it was loaded since the boot,"
-                " sessions use the old code until the machine is started again"
-            )
+        kept = TaFlag.KEEP_ALIVE in (ta.flags or TaFlag(0))
+        if loaded is None:
+            state = "has one instance for all; if it is loaded now"
+        elif kept:
+            state = "is loaded and kept alive"
         else:
-            yield (
-                f"{ta.name} has one instance for all sessions: while one of them is open, further"
-                " sessions use the old code too"
-            )
+            state = f"has one instance for all, and {loaded[ta.uuid]} open sessions"
+        until = "the machine is started again" if kept else "all its sessions are closed"
+        yield f"{ta.name} {state}: sessions use the old code until {until}"
+
+
+def _loaded(machine: Machine) -> dict[UUID, int] | None:
+    """How many sessions each loaded TA has; None if OP-TEE cannot tell, being too busy."""
+    try:
+        with TEEContext(machine) as context, Stats(context) as stats:
+            return {ta.uuid: ta.sessions for ta in stats.loaded_tas(timeout_s=_STATS_S)}
+    except GuestError:
+        return None

@@ -60,10 +60,14 @@ def makefile(folder: Path) -> Path | None:
     return next((path for name in MAKEFILES if (path := folder / name).is_file()), None)
 
 
-def find(folder: Path) -> Tree:
-    root = folder.resolve()
-    if not root.is_dir():
+def real(folder: Path) -> Path:
+    if not folder.is_dir():
         raise TreeError(f"{folder}: no such folder", "`sandbox ta new NAME` writes a project.")
+    return folder.resolve()
+
+
+def find(folder: Path) -> Tree:
+    root = real(folder)
     tas: list[TaFolder] = []
     hosts: list[HostFolder] = []
     for here in _folders(root, DEPTH):
