@@ -299,6 +299,8 @@ def _loading(dump: Dump, stack: Stack) -> Words:
         0xFFFF000F: "The TA's signature does not fit: it was signed with another key than this"
         " OP-TEE trusts, or the file was altered or cut.",
         0xFFFF0005: "The file is no TA: it was altered, cut, or built for another machine.",
+        0xFFFF000E: "Its file could not be read: tee-supplicant does not run, or the client was"
+        " ended while its TA was being loaded.",
         0xFFFF000A: "The TA is of a kind that this OP-TEE does not load (32 bits, another format).",
     }.get(dump.code, code.meaning)
     who = f"TA {dump.ta}" if dump.ta else "a TA"
@@ -332,7 +334,9 @@ def _secure_memory(dump: Dump, stack: Stack) -> Words:
 
 
 def _firmware(dump: Dump, stack: Stack) -> Words:
-    fault = syndrome(dump.esr) if dump.esr else None
+    # After a panic, the register still has what came before.
+    taken = "Exception" in dump.title and dump.esr is not None
+    fault = syndrome(dump.esr) if taken and dump.esr is not None else None
     return Words(
         f"Trusted Firmware-A stopped: {dump.title}{_at(_culprit(stack))}",
         [

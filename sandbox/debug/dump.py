@@ -88,6 +88,9 @@ _EL3_CALL = re.compile(r"^\d{1,4}: EL\d: 0x([0-9a-f]{1,16})")
 _EL3_PART = re.compile(r"^(BACKTRACE: |ERROR: |PANIC |Unhandled |ASSERT: )")
 
 
+_LOADING = (Trouble.LDELF_FAILURE, Trouble.OUT_OF_SECURE_MEMORY)
+
+
 @dataclass(frozen=True)
 class Abort:
     """An exception: of user mode or of the core itself."""
@@ -375,8 +378,7 @@ def _continues(dump: Dump, trouble: Trouble, said: str) -> bool:
     if trouble is Trouble.TEE_PANIC and dump.trouble in (Trouble.TEE_PANIC, Trouble.TEE_ASSERTION):
         # An abort or assertion, its call stack, and then the panic that it leads to.
         return dump.panic is None and _PANIC.search(said) is not None
-    loading = (Trouble.LDELF_FAILURE, Trouble.OUT_OF_SECURE_MEMORY)
-    return trouble in loading and dump.trouble in loading
+    return trouble in _LOADING and dump.trouble in _LOADING
 
 
 def _take_words(dump: Dump, text: str) -> bool:
@@ -386,6 +388,8 @@ def _take_words(dump: Dump, text: str) -> bool:
         return True
     words = _WORDS.search(text)
     said = words[0] if words else ""
+    if dump.trouble in _LOADING and dump.ta is None and (about := _UUID.search(text)):
+        dump.ta = about[0].lower()
     if not words and (frame := _OPTEE.search(text)) and frame[2] == "LD":
         said = frame[3].strip()
     if said and len(dump.words) < _WORDS_BEFORE:

@@ -155,5 +155,8 @@ def _repeats(frames: Sequence[Frame], index: int) -> int:
 def _registers_text(registers: Sequence[Register]) -> list[str]:
     named = [r for r in registers if r.name in ("pc", "lr", "sp")]
     out = [f"    {r.name:<3} {r.value:016x}  {r.symbol}".rstrip() for r in named]
-    rest = [f"{r.name:<3} {r.value:016x}" for r in registers if r not in named]
-    return out + ["    " + "  ".join(rest[i : i + 4]) for i in range(0, len(rest), 4)]
+    rest = [r for r in registers if r not in named]
+    width = max((len(r.name) for r in rest), default=0)
+    columns = 4 if width <= 3 else 3
+    cells = [f"{r.name:<{width}} {r.value:016x}" for r in rest]
+    return out + ["    " + "  ".join(cells[i : i + columns]) for i in range(0, len(rest), columns)]

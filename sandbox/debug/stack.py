@@ -86,18 +86,18 @@ class Stack:
         return None
 
     def registers(self) -> tuple[Register, ...]:
-        renamed = {"elr": "pc", "elr_el3": "pc", "x30": "lr", "sp_el0": "sp", "r14": "lr"}
+        renamed = {"elr": "pc", "x30": "lr", "sp_el0": "sp", "r14": "lr"}
         values = {renamed.get(name, name): value for name, value in self._dump.registers.items()}
         first = [name for name in ("pc", "lr", "sp") if name in values]
         symbols = {n: str(c.function) for n, c in self._dump.kernel_pc.items()}
         for name, back in (("pc", 0), ("lr", 4)):
             if name in values and name not in symbols:
                 # What is in lr is where a call returns to; the call is the instruction before.
-                found = self._locate([values[name] - back]).get(values[name] - back)
-                if found is not None and found[1]:
-                    outer = found[1][-1]
-                    place = f" {outer.file}:{outer.line}" if outer.file else ""
-                    symbols[name] = f"{outer.function}{place}"
+                address = values[name] - back
+                found = self._locate([address])
+                if found.get(address, ("", ()))[1]:
+                    outer = self._of(address, found)[-1]
+                    symbols[name] = f"{outer.function} {outer.place}".strip()
         rest = [name for name in values if name not in first]
         return tuple(Register(name, values[name], symbols.get(name, "")) for name in first + rest)
 
@@ -185,8 +185,11 @@ class Stack:
     def _named(self) -> list[Frame]:
         dump = self._dump
         registers = dump.registers
-        pc = registers.get("elr", registers.get("elr_el3", registers.get("pc")))
+        pc = registers.get("elr", registers.get("pc"))
         lr = registers.get("x30", registers.get("lr", registers.get("r14")))
+        if dump.trouble is Trouble.FIRMWARE_PANIC and pc is None and lr is not None:
+            # An exception was taken at elr_el3; a panic was called for.
+            pc = registers.get("elr_el3") if "Exception in EL3" in dump.title else lr - 4
         calls = dump.calls or ([pc] if pc is not None else [])
         if calls and dump.trouble is Trouble.TA_PANIC and dump.abort is None:
             # Where the system call returns to, unlike the others: OP-TEE went back to the calls.
@@ -250,10 +253,9 @@ class Stack:
         while len(calls) > 1 and calls[0].function in _LINUX_MACHINERY:
             del calls[0]
         return [
-            Frame(None, call.module or "Linux", call.function, None, None,
-                  note=f"+0x{call.offset:x}")
+            Frame(None, call.module, f"{call.function}+0x{call.offset:x}", None, None)
             for call in calls
-        ]  # fmt: skip
+        ]
 
 
 def _is_library(location: Location) -> bool:
