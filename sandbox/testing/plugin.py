@@ -8,15 +8,23 @@ until a test asks for one of its fixtures.
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Collection, Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from uuid import UUID
+
     from sandbox.build.images import BootImages
+    from sandbox.devkit.build import Built
+    from sandbox.devkit.build import Settings as BuildSettings
+    from sandbox.log import Progress
     from sandbox.machine.guest import Guest
     from sandbox.machine.machine import Machine
+    from sandbox.tee import Parameter, Session, TEEContext
+    from sandbox.testing.applications import BuildTa
     from sandbox.testing.bench import Bench
     from sandbox.testing.console import Console
     from sandbox.testing.lab import BootMachine, ImagesFor, Lab, Settings
@@ -28,6 +36,10 @@ _ROOT_FIXTURE = "_sandbox_lab"
 _BENCH: pytest.StashKey["Bench"] = pytest.StashKey()
 _NO_MACHINE: pytest.StashKey[str] = pytest.StashKey()
 _EXPECTS = "sandbox_expects"
+# Set by pytest-xdist.
+_WORKER = "PYTEST_XDIST_WORKER"
+# What is between a test's call and the place where we raise.
+_OUR_MODULES = ("sandbox", "contextlib")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,7 +98,7 @@ def _bench_of(config: pytest.Config) -> "Bench":
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     if (bench := _bench(item)) is None:
         return (yield)
-    with _blamed(bench):
+    with _blamed(bench, item):
         if "machine" in _fixtures(item) and (why := item.config.stash.get(_NO_MACHINE, "")):
             pytest.skip(f"the session's machine did not boot: {why}")
         bench.begin(item.nodeid, (n for m in item.iter_markers(_EXPECTS) for n in m.args))
@@ -97,7 +109,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     if (bench := _bench(item)) is None:
         return (yield)
-    with _blamed(bench):
+    with _blamed(bench, item):
         result = yield
         if missing := bench.missing():
             pytest.fail(f"expected by the marker {_EXPECTS}, but not seen: {missing}", False)
@@ -108,16 +120,18 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
     if (bench := _bench(item)) is None:
         return (yield)
-    with _blamed(bench):
+    with _blamed(bench, item):
         return (yield)
 
 
 @contextlib.contextmanager
-def _blamed(bench: "Bench") -> Iterator[None]:
+def _blamed(bench: "Bench", item: pytest.Item) -> Iterator[None]:
     """What is bad on a console fails what would pass, and explains what fails."""
     try:
         yield
     except (Exception, pytest.fail.Exception) as error:
+        if not item.config.getoption("fulltrace"):
+            _end_at_the_caller(error)
         # A fixture's error comes again for each test that asks for it.
         if not hasattr(error, "__notes__"):
             for hint in getattr(error, "hints", ()):
@@ -129,6 +143,20 @@ def _blamed(bench: "Bench") -> Iterator[None]:
         _raise_first(bench)
         raise
     _raise_first(bench)
+
+
+def _end_at_the_caller(error: BaseException) -> None:
+    """An error that we foresaw is not to be looked for in our code."""
+    from sandbox.errors import SandboxError
+
+    last = place = error.__traceback__ if isinstance(error, SandboxError) else None
+    while place is not None:
+        module: str = place.tb_frame.f_globals.get("__name__", "")
+        if module.partition(".")[0] not in _OUR_MODULES:
+            last = place
+        place = place.tb_next
+    if last is not None:
+        last.tb_next = None
 
 
 def _raise_first(bench: "Bench") -> None:
@@ -166,6 +194,19 @@ def _plainly() -> Iterator[None]:
         pytest.fail(f"{error.name}: {error.message}{hints}", pytrace=False)
 
 
+@contextlib.contextmanager
+def _shown(config: pytest.Config) -> Iterator["Progress"]:
+    """Steps of work that may take minutes, to be seen though pytest captures what tests print."""
+    from sandbox.log import SilentProgress, progress_for
+
+    capture = config.pluginmanager.getplugin("capturemanager")
+    if capture is None or _WORKER in os.environ:
+        yield SilentProgress()
+        return
+    with capture.global_and_fixture_disabled():
+        yield progress_for(sys.stderr)
+
+
 @pytest.fixture(scope="session")
 def _sandbox_settings(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
@@ -175,7 +216,7 @@ def _sandbox_settings(
     named: str | None = pytestconfig.getoption("--sandbox-machine")
     keep: bool = pytestconfig.getoption("--sandbox-keep")
     # With pytest-xdist: gw0, gw1...
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    worker = os.environ.get(_WORKER)
     with _plainly():
         return Settings(
             name="-".join(filter(None, (named or _NAME, worker))),
@@ -212,16 +253,10 @@ def sandbox_images(pytestconfig: pytest.Config) -> "ImagesFor":
     Redefine it in a conftest.py to boot something else.
     """
     from sandbox.build import images
-    from sandbox.log import SilentProgress, progress_for
-
-    capture = pytestconfig.pluginmanager.getplugin("capturemanager")
 
     def prepare(cores: int) -> "BootImages":
-        # A first build takes minutes, and then shall be seen to work.
-        if capture is None or "PYTEST_XDIST_WORKER" in os.environ:
-            return images.prepare(cores, SilentProgress())
-        with capture.global_and_fixture_disabled():
-            return images.prepare(cores, progress_for(sys.stderr))
+        with _shown(pytestconfig) as progress:
+            return images.prepare(cores, progress)
 
     return prepare
 
@@ -287,6 +322,66 @@ def share(machine: "Machine") -> Iterator["SharedFolder"]:
 
     with shared_folder(machine) as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def build_ta(pytestconfig: pytest.Config) -> "BuildTa":
+    """Builds TAs and their clients: `build_ta(FOLDER)`, a project as `sandbox ta build` takes it.
+
+    A path that is not absolute begins at pytest's root folder. Returns a
+    `sandbox.devkit.build.Built`, whose `tas` have a `uuid` each. Built once in a session.
+    """
+    from sandbox.testing.applications import Builds
+
+    builds = Builds(pytestconfig.rootpath)
+
+    def build(folder: "Path | str", settings: "BuildSettings | None" = None) -> "Built":
+        with _plainly(), _shown(pytestconfig) as progress:
+            return builds.get(folder, settings, progress)
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def push_ta(machine: "Machine", build_ta: "BuildTa") -> "BuildTa":
+    """The same, and puts them into `machine`: the next session that is opened has the new code.
+
+    `push_ta("hello_world").tas[0].uuid`
+    """
+    from sandbox.testing.applications import Pushes
+
+    pushes = Pushes(machine, build_ta)
+
+    def push(folder: "Path | str", settings: "BuildSettings | None" = None) -> "Built":
+        with _plainly():
+            return pushes(folder, settings)
+
+    return push
+
+
+@pytest.fixture
+def tee_context(machine: "Machine") -> Iterator["TEEContext"]:
+    """A connection to the TEE of `machine`: a `sandbox.tee.TEEContext`, closed after the test."""
+    from sandbox.tee import TEEContext
+
+    with TEEContext(machine) as context:
+        yield context
+
+
+@pytest.fixture
+def tee_session(tee_context: "TEEContext") -> Iterator[Callable[..., "Session"]]:
+    """Opens sessions with TAs of `machine`, closed after the test.
+
+    `tee_session(UUID).invoke(COMMAND, (ValueIn(1, 2), MemrefOut(16)))`
+    """
+    with contextlib.ExitStack() as stack:
+
+        def open_session(
+            uuid: "UUID | str", parameters: "Sequence[Parameter]" = (), **how: Any
+        ) -> "Session":
+            return stack.enter_context(tee_context.open_session(uuid, parameters, **how))
+
+        yield open_session
 
 
 @pytest.fixture
