@@ -191,7 +191,7 @@ def _plainly() -> Iterator[None]:
         yield
     except SandboxError as error:
         hints = "".join(f"\nhint: {hint}" for hint in error.hints)
-        pytest.fail(f"{error.name}: {error.message}{hints}", pytrace=False)
+        raise pytest.fail.Exception(f"{error.name}: {error}{hints}", pytrace=False) from None
 
 
 @contextlib.contextmanager
