@@ -197,10 +197,10 @@ def _print(done: Run, comparison: Comparison | None) -> None:
         print(f"the run is not whole: {done.problem}")
         if done.not_run:
             print(f"not run: {_names(done.not_run)}")
-    counts = [_count(len(done.cases), "case")]
+    sums = [_count(len(done.cases), "case")]
     if done.subtests is not None:
-        counts.append(_count(done.subtests, "subtest"))
-    print(f"{', '.join(counts)}, {len(done.failures)} failed, {done.seconds:.0f} s")
+        sums.append(_count(done.subtests, "subtest"))
+    print(f"{', '.join(sums)}, {len(done.failures)} failed, {done.seconds:.0f} s")
 
 
 def _print_comparison(comparison: Comparison, *, quiet: bool) -> None:

@@ -46,13 +46,14 @@ class History:
         self._path.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    "xtest runs on this machine already, for another process",
+                    "Wait for it, or stop it with Ctrl-C where it runs.",
+                ) from None
             yield
-        except BlockingIOError:
-            raise UserError(
-                "xtest runs on this machine already, for another process",
-                "Wait for it, or stop it with Ctrl-C where it runs.",
-            ) from None
         finally:
             os.close(handle)
 

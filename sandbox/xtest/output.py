@@ -100,6 +100,11 @@ class Reader:
         return tuple(self._done.values())
 
     @property
+    def begun(self) -> bool:
+        """Whether any case has begun."""
+        return self._open is not None or bool(self._done)
+
+    @property
     def complete(self) -> bool:
         """Whether xtest came to its end."""
         return self._cases is not None and self._subtests is not None

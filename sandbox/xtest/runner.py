@@ -105,36 +105,35 @@ def _follow(
     """Read to the end. Returns why it was no good end, or nothing."""
     last_words: list[str] = []
     count = 0
-    try:
-        while command.exit is None:
-            with contextlib.suppress(TimeoutError):
-                command.step(Deadline(_POLL_S))
-            if command.exit is not None:
-                output.end()
-            # What the consoles said belongs to the case that runs until the next line is read.
-            for line in watch.lines():
-                reader.console(f"{line.world}: {line.text}")
-            for text in output.lines:
-                reader.line(text, output.last)
-            count += len(output.lines)
-            last_words = [*last_words, *output.lines][-_LAST_WORDS:]
-            output.lines.clear()
-            report(reader)
-            if problem := _endless(output, reader, count, silence_s):
-                return problem
-    except ConsoleAlarm:
-        raise
-    except GuestError as error:
-        if not reader.current and not reader.finished:
-            raise
-        return error.message
+    while command.exit is None:
+        try:
+            command.step(Deadline(_POLL_S))
+        except TimeoutError:
+            pass
+        except GuestError as error:
+            if not reader.begun:
+                raise
+            return error.message
+        if command.exit is not None:
+            output.end()
+        # What the consoles said belongs to the case that runs until the next line is read.
+        for line in watch.lines():
+            reader.console(f"{line.world}: {line.text}")
+        for text in output.lines:
+            reader.line(text, output.last)
+        count += len(output.lines)
+        last_words = [*last_words, *output.lines][-_LAST_WORDS:]
+        output.lines.clear()
+        report(reader)
+        if problem := _endless(output, reader, count, silence_s):
+            return problem
     status = command.exit.status
+    if not reader.begun and not reader.complete:
+        raise XtestError(
+            f"xtest ended with exit status {status} before any case: {' / '.join(last_words)}",
+            "`sandbox logs` has what both worlds said.",
+        )
     if not reader.complete:
-        if not reader.current and not reader.finished:
-            raise XtestError(
-                f"xtest ended with exit status {status} before any case: {' / '.join(last_words)}",
-                "`sandbox logs` has what both worlds said.",
-            )
         return f"xtest ended too early, with exit status {status}"
     if status != 0 and not any(case.bad for case in reader.finished):
         return f"xtest ended with exit status {status}, though no case failed"
