@@ -174,8 +174,9 @@ class Stack:
             self._lacking[name] = "so many panics that no more symbols are looked up"
             return
         what = {"core": "OP-TEE's core", "ldelf": "ldelf", "bl31": "TF-A's BL31"}
+        file = "tee" if name == "core" else name
         self._lacking[name] = (
-            f"no symbols of {what.get(name, f'TA {name}')}: its build leaves {name}.elf; give that"
+            f"no symbols of {what.get(name, f'TA {name}')}: its build leaves {file}.elf; give that"
             " file or its folder to `sandbox explain --symbols`"
             + ("" if name in what else ", or put the TA into the machine with `sandbox ta push`")
         )
