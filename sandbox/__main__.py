@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import errno
 import json
-import logging
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -91,18 +91,25 @@ def _foreseen(error: OSError) -> SandboxError | None:
     )
 
 
+def _show_debugging() -> None:
+    # Imported late: few want it.
+    import logging
+
+    logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     args = make_parser([] if words[:1] in (["-h"], ["--help"]) else words).parse_args(words)
     if args.debug:
-        logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
+        _show_debugging()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminate)
     try:
         return _run(args)
     except SandboxError as error:
         if args.debug:
-            logging.exception("traceback of the error below")
+            traceback.print_exc()
         _report(error, args)
         return error.exit_code
     except Terminated as signalled:

@@ -4,7 +4,6 @@
 import argparse
 import importlib
 from collections.abc import Collection, Iterator
-from importlib import metadata
 
 from sandbox.config import DEFAULT_MACHINE, ENVIRONMENT
 
@@ -63,7 +62,7 @@ def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"sandbox {_version()}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_common(parser, machine=None, debug=False)
     subparsers = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
     for verb in verbs or VERBS:
@@ -97,8 +96,14 @@ def _add_common(parser: argparse.ArgumentParser, *, machine: object, debug: obje
     )
 
 
-def _version() -> str:
-    try:
-        return metadata.version("optee-sandbox")
-    except metadata.PackageNotFoundError:
-        return "from an uninstalled source tree"
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        # Imported late: it takes longer than everything else here.
+        from importlib import metadata
+
+        try:
+            version = metadata.version("optee-sandbox")
+        except metadata.PackageNotFoundError:
+            version = "from an uninstalled source tree"
+        print(f"sandbox {version}")
+        parser.exit()

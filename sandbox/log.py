@@ -4,15 +4,9 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Protocol, TextIO
-
-from rich.console import Console, Group
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.table import Table
-from rich.text import Text
 
 # A step shorter than this is not worth a line on a terminal that scrolls.
 QUIET_S = 0.02
@@ -56,7 +50,7 @@ def _amount_text(done_bytes: int, total_bytes: int | None) -> str:
     return f"{mib(done_bytes)} of {mib(total_bytes)}"
 
 
-class _Running:
+class Running:
     """State of one step, shared by the implementations below."""
 
     def __init__(self, name: str, depth: int) -> None:
@@ -87,7 +81,7 @@ class SilentProgress:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        yield _Running(name, 0)
+        yield Running(name, 0)
 
     def note(self, text: str) -> None:
         del text
@@ -111,8 +105,8 @@ class PlainProgress:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        outer: _Running | None = getattr(self._local, "innermost", None)
-        running = _Running(name, outer.depth + 1 if outer else 0)
+        outer: Running | None = getattr(self._local, "innermost", None)
+        running = Running(name, outer.depth + 1 if outer else 0)
         self._local.innermost = running
         if outer is not None:
             outer.inner_count += 1
@@ -145,7 +139,7 @@ class PlainProgress:
         with self._lock:
             self._closed = True
 
-    def _repeat(self, running: _Running, over: threading.Event) -> None:
+    def _repeat(self, running: Running, over: threading.Event) -> None:
         # The first line comes soon enough to tell what is being waited for.
         wait_s = min(1.0, self._interval_s)
         while not over.wait(wait_s):
@@ -158,98 +152,43 @@ class PlainProgress:
             wait_s = self._interval_s
 
 
-class RichProgress:
-    """A live display on a terminal; each finished step leaves one line behind."""
+class DeferredProgress:
+    """Made into a real one by the first step or note: a display costs a tenth of a second to load.
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._lock = threading.RLock()
-        self._local = threading.local()
-        self._steps: list[tuple[_Running, Spinner]] = []
-        self._live: Live | None = None
-        self._closed = False
+    What only prints its result, or runs a command in the guest, never needs one.
+    """
 
-    @contextlib.contextmanager
-    def step(self, name: str) -> Iterator[Step]:
-        depth: int = getattr(self._local, "depth", 0)
-        running = _Running(name, depth)
-        self._local.depth = depth + 1
-        entry = (running, Spinner("dots"))
+    def __init__(self, make: Callable[[], Progress]) -> None:
+        self._make = make
+        self._made: Progress | None = None
+        self._lock = threading.Lock()
+
+    def _real(self) -> Progress:
         with self._lock:
-            self._steps.append(entry)
-            self._show()
-        mark = "[red]✗[/]"
-        try:
-            yield running
-            mark = "[green]✓[/]"
-        finally:
-            self._local.depth = depth
-            with self._lock:
-                self._steps.remove(entry)
-                if not self._closed and (running.elapsed_s >= QUIET_S or "✗" in mark):
-                    self._console.print(f"{mark} ", self._line(running), sep="", end="\n")
-                if not self._steps:
-                    self._hide()
+            if self._made is None:
+                self._made = self._make()
+            return self._made
+
+    def step(self, name: str) -> AbstractContextManager[Step]:
+        return self._real().step(name)
 
     def note(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._real().note(text)
 
-    @contextlib.contextmanager
-    def printing(self) -> Iterator[None]:
-        with self._lock:
-            self._hide()
-            try:
-                yield
-            finally:
-                self._show()
+    def printing(self) -> AbstractContextManager[None]:
+        return self._made.printing() if self._made is not None else contextlib.nullcontext()
 
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            self._hide()
-
-    def _show(self) -> None:
-        if self._steps and self._live is None and not self._closed:
-            self._live = Live(
-                get_renderable=self._render,
-                console=self._console,
-                refresh_per_second=8,
-                transient=True,
-                # Else what is printed meanwhile goes to the terminal, also if it is meant for a
-                # file.
-                redirect_stdout=False,
-            )
-            self._live.start()
-
-    def _hide(self) -> None:
-        if self._live is not None:
-            live, self._live = self._live, None
-            live.stop()
-
-    @staticmethod
-    def _line(running: _Running) -> Text:
-        line = Text(running.title)
-        if running.size:
-            line.append(f"  {running.size}", style="dim")
-        line.append(f"  {running.elapsed_s:.1f} s", style="cyan")
-        return line
-
-    def _render(self) -> Group:
-        # Called with rich's lock held, which others ask for while they hold ours: so not ours too.
-        rows = []
-        for running, spinner in tuple(self._steps):
-            grid = Table.grid(padding=(0, 1))
-            line = self._line(running)
-            if running.detail:
-                line.append(f"  {running.detail}", style="dim")
-            grid.add_row(spinner, line)
-            rows.append(grid)
-        return Group(*rows)
+        if self._made is not None:
+            self._made.close()
 
 
 def progress_for(out: TextIO) -> Progress:
     """The live display on a terminal, plain lines anywhere else."""
-    console = Console(file=out, highlight=False)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return RichProgress(console)
-    return PlainProgress(out)
+
+    def make() -> Progress:
+        from sandbox import live
+
+        return live.progress(out) or PlainProgress(out)
+
+    return DeferredProgress(make)

@@ -12,11 +12,9 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
 
-from sandbox.debug.panics import Explainer
 from sandbox.errors import SandboxError
 from sandbox.machine.console import ConsoleAlarm, Trouble, Watch
 from sandbox.machine.machine import Machine
-from sandbox.machine.symbols import Symbols
 
 # How often the consoles are looked at for what ends the machine.
 _TICK_S = 0.5
@@ -68,6 +66,10 @@ def explaining(machine: Machine) -> Iterator[None]:
     try:
         yield
     except ConsoleAlarm as alarm:
+        # Imported late: it reads ELF files, and most commands see no panic.
+        from sandbox.debug.panics import Explainer
+        from sandbox.machine.symbols import Symbols
+
         panics = Explainer(Symbols(machine.folder.symbols)).explain(alarm.lines)
         if not panics:
             raise

@@ -14,10 +14,8 @@ import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-from sandbox import cpio
 from sandbox.errors import GuestError, UserError
 from sandbox.machine.deadline import Deadline
 
@@ -57,7 +55,6 @@ FAILED = 0xA1
 CHUNK = 1 << 16
 _READ_SIZE = 1 << 18
 _START_S = 30.0
-_TOKEN_IN_GUEST = "etc/sandbox-agent/token"
 
 
 class GuestUnreachable(GuestError):
@@ -76,27 +73,7 @@ class GuestRefused(GuestError):
         self.errno = number
 
 
-# The token -------------------------------------------------------------------------------------
-
-
-def new_token(path: Path) -> bytes:
-    """Made for each boot, so that what still listens from an earlier one knows another."""
-    token = os.urandom(TOKEN_SIZE)
-    new = path.with_name(path.name + ".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
-        out.write(token)
-    new.replace(path)
-    return token
-
-
-def guest_files(token: bytes) -> list[cpio.Entry]:
-    folder, _, _ = _TOKEN_IN_GUEST.rpartition("/")
-    return [
-        cpio.directory("etc", 0o755),
-        cpio.directory(folder, 0o700),
-        cpio.file(_TOKEN_IN_GUEST, token, 0o600),
-    ]
+# Who is who -------------------------------------------------------------------------------------
 
 
 def _proof(token: bytes, who: bytes, nonces: bytes) -> bytes:
@@ -234,9 +211,13 @@ def connect(
     port: int, token: bytes, deadline: Deadline, *, limit: int = FRAME_MAX_SIZE
 ) -> Connection:
     """A connection whose other end knows this machine's token, as it knows that we do."""
+    # Not create_connection(), which loads tables of international domain names.
+    connected = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connected.settimeout(max(deadline.remaining_s, 0.001))
     try:
-        connected = socket.create_connection((ADDRESS, port), max(deadline.remaining_s, 0.001))
+        connected.connect((ADDRESS, port))
     except OSError as error:
+        connected.close()
         raise GuestUnreachable(
             f"nothing answers at the guest's port {port}: {error.strerror or error}",
             "`sandbox status` tells whether it runs, `sandbox logs` what it said last.",

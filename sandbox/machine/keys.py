@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""SSH keys of one machine, made once: who may log in, and how its guest is recognised."""
+"""What lets the host into its guest, and tells each that the other is the right one.
+
+SSH keys, made once for a machine; and the token that the agent asks for, new at each boot.
+"""
 
 import os
 from dataclasses import dataclass
@@ -15,8 +18,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from sandbox import cpio
+from sandbox.machine.agent import TOKEN_SIZE
 
 _KEY_TYPE = b"ssh-ed25519"
+_TOKEN_FOLDER = "etc/sandbox-agent"
 
 
 @dataclass(frozen=True)
@@ -86,3 +91,19 @@ def load(folder: Path) -> AccessKeys:
         host_private=_string(_KEY_TYPE) + _string(seed + public),
         host_public_blob=_string(_KEY_TYPE) + _string(public),
     )
+
+
+def new_token(path: Path) -> bytes:
+    """Made for each boot, so that what still listens from an earlier one knows another."""
+    token = os.urandom(TOKEN_SIZE)
+    _write_private(path, token)
+    return token
+
+
+def token_files(token: bytes) -> list[cpio.Entry]:
+    """What makes the agent accept who knows the token."""
+    return [
+        cpio.directory("etc", 0o755),
+        cpio.directory(_TOKEN_FOLDER, 0o700),
+        cpio.file(f"{_TOKEN_FOLDER}/token", token, 0o600),
+    ]

@@ -6,37 +6,29 @@ what the folder says is checked against the processes that really run.
 """
 
 import contextlib
-import io
-import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum, auto
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from sandbox import cpio, paths, process
+from sandbox import paths
 from sandbox.config import Config
 from sandbox.errors import InfraError, UserError
-from sandbox.log import Progress
-from sandbox.machine import agent, hold, qemu_v8, qmp, recorder, runs, sockets
-from sandbox.machine.agent import AGENT_PORT
-from sandbox.machine.boot import CLIENT, SERVICE_SOCKET, Boot
+from sandbox.machine import hold, qmp
 from sandbox.machine.deadline import Deadline
-from sandbox.machine.folder import Folder, Phase, Record, World, check_name
+from sandbox.machine.folder import Folder, Phase, Record, check_name
 from sandbox.machine.guest import Guest, GuestLines, answers
-from sandbox.machine.process_id import ProcessId
-from sandbox.machine.symbols import Symbols
+
+if TYPE_CHECKING:
+    from sandbox.log import Progress
+    from sandbox.machine.qemu_v8 import Images
 
 # How long each of three ways to end QEMU may take: asking, SIGTERM, SIGKILL.
 _END_S = 4.0
 _CONNECT_S = 20.0
 _STILL_S = 0.3
-_GUARD = Path(__file__).with_name("guard.py")
-_RECORDER = Path(recorder.__file__)
-_INTERRUPTS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class State(StrEnum):
@@ -64,8 +56,6 @@ class Machine:
         self.name = check_name(name)
         self.folder = Folder(path)
         self._qemu = qemu
-        # Of the QEMU that this object started: its exit status, once it has one.
-        self._poll: Callable[[], int | None] | None = None
 
     @classmethod
     def named(cls, name: str | None = None) -> Self:
@@ -81,12 +71,12 @@ class Machine:
 
     def up(
         self,
-        images: qemu_v8.Images,
+        images: "Images",
         *,
         cores: int,
         memory_mib: int,
         timeout_s: float,
-        progress: Progress,
+        progress: "Progress",
     ) -> tuple[Status, bool]:
         """Start it, unless it is up already: then, and only then, the second value is False.
 
@@ -99,21 +89,21 @@ class Machine:
             if status.state is State.UP:
                 return self._asked(status), False
             self.folder.create()
+            # Imported late: it takes long, and most commands find the machine up.
+            from sandbox.machine import start
+
             with progress.step("boot") as step:
-                deadline = Deadline(timeout_s)
-                with self._started(images, cores, memory_mib) as (record, token):
-                    assert record.qemu is not None and self._poll is not None
-                    boot = Boot(self.folder, record.qemu, self._poll, deadline, step)
-                    info = boot.run(token)
-                    record = replace(
-                        record,
-                        phase=Phase.UP,
-                        ssh_port=boot.ports[qemu_v8.SSH_PORT],
-                        agent_port=boot.ports[AGENT_PORT],
-                        stages=tuple(boot.stages),
-                        ta={key: info[key] for key in ("abi", "version", "cpu") if key in info},
-                    )
-                    self.folder.write(record)
+                record = start.up(
+                    self.name,
+                    self.folder,
+                    images,
+                    qemu=self._qemu,
+                    cores=cores,
+                    memory_mib=memory_mib,
+                    deadline=Deadline(timeout_s),
+                    step=step,
+                    end=self._end,
+                )
             return Status(State.UP, record, answers=True, remark=status.remark), True
 
     def down(self, *, wait_s: float = 30.0) -> bool:
@@ -188,6 +178,8 @@ class Machine:
     @staticmethod
     def service(session: Guest) -> GuestLines:
         """A conversation with the client application's service: a line in, a line out."""
+        from sandbox.machine.boot import CLIENT, SERVICE_SOCKET
+
         return session.lines([CLIENT, "call", "--socket", SERVICE_SOCKET])
 
     def _judged(self) -> Status | None:
@@ -219,100 +211,6 @@ class Machine:
             remark = f"QEMU, process {pid}, was gone: what it left was cleaned up"
         return Status(State.DOWN, remark=remark)
 
-    @contextlib.contextmanager
-    def _started(
-        self, images: qemu_v8.Images, cores: int, memory_mib: int
-    ) -> Iterator[tuple[Record, bytes]]:
-        """A running QEMU that is ended unless the body comes to its end."""
-        # Imported late: most commands can do without OpenSSL.
-        from sandbox.machine import keys
-
-        access = keys.ensure(self.folder.keys)
-        token = agent.new_token(self.folder.token)
-        archive = io.BytesIO()
-        cpio.write(archive, [*access.guest_files(), *agent.guest_files(token)])
-        self.folder.access.write_bytes(archive.getvalue())
-        self.folder.access.chmod(0o600)
-        runs.keep(self.folder)
-        Symbols(self.folder.symbols).start_afresh(images.symbols)
-        record: Record | None = None
-        try:
-            with contextlib.ExitStack() as ours:
-                consoles = {
-                    world: ours.enter_context(sockets.listen(self.folder.console_socket(world)))
-                    for world in World
-                }
-                control = ours.enter_context(sockets.listen(self.folder.qmp_socket))
-                inherited = qemu_v8.Sockets(
-                    {world: console.fileno() for world, console in consoles.items()},
-                    control.fileno(),
-                )
-                argv = [
-                    self._qemu,
-                    *qemu_v8.arguments(
-                        images,
-                        name=self.name,
-                        cores=cores,
-                        memory_mib=memory_mib,
-                        access=self.folder.access,
-                        share=self.folder.share,
-                        logs={world: self.folder.log(world) for world in World},
-                        sockets=inherited,
-                    ),
-                ]
-                record = Record(
-                    name=self.name,
-                    phase=Phase.STARTING,
-                    owner=ProcessId.mine(),
-                    qemu=None,
-                    argv=tuple(argv),
-                    cores=cores,
-                    memory_mib=memory_mib,
-                    host_cores=qemu_v8.host_cores(),
-                    acceleration=qemu_v8.ACCELERATION,
-                    images=qemu_v8.image_paths(images),
-                    started_at=time.time(),
-                )
-                # Written before there is a process, so that none is ever unaccounted for.
-                self.folder.write(record)
-                pid = self._spawn(argv, inherited.fds)
-            record = replace(record, qemu=ProcessId.of(pid))
-            self.folder.write(record)
-            with guarded(pid):
-                record = replace(record, recorder=self._record(pid))
-                self.folder.write(record)
-                yield record, token
-        except BaseException:
-            # A second Ctrl-C must not undo the undoing; every wait in it has a limit.
-            held = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
-            try:
-                self._end(record)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, held)
-            raise
-
-    def _spawn(self, argv: Sequence[str], fds: Sequence[int]) -> int:
-        recorder.begin(self.folder.index)
-        with self.folder.qemu_log.open("wb") as log:
-            log.write(f"$ {process.quoted(argv)}\n".encode())
-            log.flush()
-            child = process.spawn(argv, stdout=log, stderr=log, pass_fds=fds)
-        self._poll = child.poll
-        return child.pid
-
-    def _record(self, pid: int) -> ProcessId | None:
-        """Have the times of what this QEMU prints written down, for as long as it lives."""
-        handle = os.pidfd_open(pid)
-        try:
-            argv = [sys.executable, "-I", "-S", os.fspath(_RECORDER), str(handle)]
-            argv += map(os.fspath, (*map(self.folder.log, World), self.folder.index))
-            # Not our own output: whoever waits for its end would wait for the machine's.
-            with self.folder.qemu_log.open("ab") as log:
-                child = process.spawn(argv, stdout=log, stderr=log, pass_fds=[handle])
-        finally:
-            os.close(handle)
-        return ProcessId.of(child.pid)
-
     def _end(self, record: Record | None) -> None:
         """End what runs and remove what belongs to it. Harmless when there is nothing."""
         qemu = record.qemu if record is not None else None
@@ -336,27 +234,4 @@ class Machine:
             if not record.recorder.wait_gone(Deadline(_END_S)):
                 record.recorder.signal(signal.SIGKILL)
             record.recorder.reap()
-        self._poll = None
         self.folder.clear()
-
-
-@contextlib.contextmanager
-def guarded(pid: int) -> Iterator[None]:
-    """See guard.py: even SIGKILL, at us, leaves no QEMU behind."""
-    reading, writing = os.pipe()
-    with os.fdopen(writing, "wb", buffering=0) as lifeline, os.fdopen(reading, "rb") as other_end:
-        handle = os.pidfd_open(pid)
-        try:
-            argv = [sys.executable, "-I", "-S", os.fspath(_GUARD)]
-            argv += [str(handle), str(other_end.fileno())]
-            guard = process.spawn(argv, pass_fds=(handle, other_end.fileno()))
-        finally:
-            os.close(handle)
-        try:
-            yield
-            # Not reached when the body raises: then QEMU shall end, and the guard may help.
-            with contextlib.suppress(BrokenPipeError):
-                lifeline.write(b".")
-        finally:
-            lifeline.close()
-            process.end(guard)

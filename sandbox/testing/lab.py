@@ -18,7 +18,8 @@ from sandbox.config import Config
 from sandbox.errors import GuestError, UserError
 from sandbox.log import SilentProgress
 from sandbox.machine import qemu_v8
-from sandbox.machine.machine import Machine, State, guarded
+from sandbox.machine.machine import Machine, State
+from sandbox.machine.start import guarded
 from sandbox.testing.bench import Bench
 
 ImagesFor = Callable[[int], qemu_v8.Images]

@@ -9,7 +9,8 @@ import time
 import pytest
 from rich.console import Console
 
-from sandbox.log import PlainProgress, RichProgress, progress_for
+from sandbox.live import RichProgress
+from sandbox.log import PlainProgress, progress_for
 
 
 def test_plain_steps_say_what_how_much_and_how_long() -> None:
