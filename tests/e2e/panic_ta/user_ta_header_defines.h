@@ -9,8 +9,8 @@
 /* Multi-instance: each panic takes its own session down, and no other. */
 #define TA_FLAGS		0
 #define TA_STACK_SIZE		(4 * 1024)
-/* A score of sessions fill the secure memory. */
-#define TA_DATA_SIZE		(768 * 1024)
+/* A handful of sessions fills the secure memory. */
+#define TA_DATA_SIZE		(3 * 1024 * 1024)
 
 #define TA_VERSION		"1"
 #define TA_DESCRIPTION		"Panics in every way that is asked for"
