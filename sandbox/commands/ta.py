@@ -11,6 +11,7 @@ from sandbox.commands import exec as exec_command
 from sandbox.commands import ta_steps
 from sandbox.commands.context import Context
 from sandbox.commands.exec import seconds
+from sandbox.commands.watched import add_allow
 from sandbox.devkit import guest_tas, project
 from sandbox.errors import UserError
 from sandbox.machine.console import clean
@@ -76,11 +77,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "run",
         help="build, push, and run the client application",
         description="Build, push, and run the client application in the guest, as `sandbox exec`"
-        " would: its input, output and exit status are passed on.",
+        " would: its input, output and exit status are passed on. The exit status is 4 if a TA"
+        " panics meanwhile.",
         epilog="Example: sandbox ta run aes -- --verbose",
     )
     _add_build_options(running, as_json=False)
     running.add_argument("--program", metavar="NAME", help="which one, if there are several")
+    add_allow(running)
     running.add_argument("arguments", nargs="*", metavar="-- ARG", help="passed to the program")
     running.set_defaults(run=run_run)
 
@@ -170,7 +173,8 @@ def run_run(args: argparse.Namespace, context: Context) -> int:
     for remark in pushed.remarks:
         context.progress.note(f"note: {remark}")
     command = [wanted, *args.arguments]
-    return exec_command.run(argparse.Namespace(command=command, timeout=None), context)
+    asked = argparse.Namespace(command=command, timeout=None, allow=args.allow)
+    return exec_command.run(asked, context)
 
 
 def run_list(args: argparse.Namespace, context: Context) -> int:

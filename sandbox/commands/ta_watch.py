@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from sandbox.commands import ta_steps
 from sandbox.commands.context import Context
+from sandbox.commands.watched import watched
 from sandbox.devkit import tree
 from sandbox.devkit.build import Built
 from sandbox.devkit.watch import saves
@@ -91,7 +92,7 @@ def _run(machine: Machine, args: argparse.Namespace) -> Ran:
     out = _CleanLines(sys.stderr if args.json else sys.stdout)
     err = _CleanLines(sys.stderr)
     began = time.monotonic()
-    with machine.guest() as guest:
+    with watched(machine), machine.guest() as guest:
         status = guest.stream(
             ["sh", "-c", args.run_command],
             timeout_s=args.run_timeout,

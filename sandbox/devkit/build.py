@@ -36,6 +36,8 @@ from sandbox.log import Progress
 
 # What the dev kit, a shell and make take as a part of a name.
 _ODD = re.compile(r"[^\w./+,=@-]")
+# What CMake says besides is which compilers it found.
+_CMAKE_TROUBLE = ("CMake Warning", "CMake Deprecation", "CMake Error")
 # Projects built last, with each set of settings counted; the others' folders are removed.
 KEPT_PROJECTS = 30
 
@@ -162,6 +164,9 @@ class _Job:
         self._settings = settings
         self._stop = stop
         self._env = tools.environment(colour=settings.colour)
+        if not settings.optimize:
+            # For clients: makefiles add theirs to these.
+            self._env |= {"CFLAGS": "-O0 -g", "CXXFLAGS": "-O0 -g"}
         self._shadow = work / "shadow"
 
     # TAs ----------------------------------------------------------------------------------------
@@ -171,7 +176,7 @@ class _Job:
         out.mkdir(parents=True, exist_ok=True)
         variables = {"O": os.fspath(out)}
         if not self._settings.optimize:
-            # The dev kit appends these to its own flags.
+            # The dev kit appends these to its own flags, as the last of all.
             variables |= {"CFLAGS_ta_arm64": "-O0", "CXXFLAGS_ta_arm64": "-O0"}
         said = self._make(folder.path, variables, "all")
         if len(list(out.glob("*.ta"))) > 1:
@@ -232,9 +237,11 @@ class _Job:
                 "CMAKE_INSTALL_LIBDIR": "lib",
             }
             argv = ["cmake", "-G", "Unix Makefiles", "-S", os.fspath(folder.path), "-B"]
-            argv += [os.fspath(out), "-Wno-dev", "--log-level=WARNING"]
+            argv += [os.fspath(out), "-Wno-dev", "--no-warn-unused-cli"]
             argv += [f"-D{key}={value}" for key, value in given.items()]
-            said += self._run(argv, folder.path, folder.path)
+            said = self._run(argv, folder.path, folder.path)
+            if not any(word in said for word in _CMAKE_TROUBLE):
+                said = ""
         return said + self._run([*self._make_argv(), "-C", os.fspath(out)], out, folder.path)
 
     def _cmake_out(self, folder: HostFolder) -> Path:
@@ -295,13 +302,12 @@ class _Job:
         return self._run(argv, folder, named or folder)
 
     def _run(self, argv: Sequence[str], folder: Path, named: Path) -> str:
-        env = self._env
-        if not self._settings.optimize:
-            env = env | {"CFLAGS": "-O0 -g", "CXXFLAGS": "-O0 -g"}
         # As make says it: editors find files by it.
         entering = f"make: Entering directory '{named}'\n"
         try:
-            said = tools.run(argv, self._tree.relative(named), cwd=folder, env=env, stop=self._stop)
+            said = tools.run(
+                argv, self._tree.relative(named), cwd=folder, env=self._env, stop=self._stop
+            )
         except CompileError as error:
             raise CompileError(error.message, entering + error.output) from None
         return entering + said if said.strip() else ""

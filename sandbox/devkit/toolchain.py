@@ -28,6 +28,9 @@ set(CMAKE_EXE_LINKER_FLAGS_INIT "-L{client}/lib")
 set(CMAKE_SHARED_LINKER_FLAGS_INIT "-L{client}/lib")
 set(CMAKE_PREFIX_PATH {client})
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+# As quiet as make -s.
+set_property(GLOBAL PROPERTY RULE_MESSAGES OFF)
+set_property(GLOBAL PROPERTY TARGET_MESSAGES OFF)
 """
 
 
