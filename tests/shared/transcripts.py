@@ -75,8 +75,8 @@ def run(
         f"{command.text}\nstatus=$?; echo; echo '{mark}' $status\n" for command in transcript
     )
     done = subprocess.run(
-        ["bash"],
-        input=script,
+        ["bash", "-c", script],
+        stdin=subprocess.DEVNULL,
         cwd=folder,
         env={**os.environ, **env},
         stdout=subprocess.PIPE,
