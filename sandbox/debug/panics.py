@@ -8,7 +8,7 @@
     for panic in explainer.flush():  # the console has fallen silent, or the file has ended
         print(panic.report())
 
-dump.py takes the lines apart, symbolise.py finds functions and lines, advice.py finds the words.
+parser.py takes the lines apart, symbolise.py finds functions and lines, advice.py finds the words.
 """
 
 import textwrap
@@ -19,7 +19,8 @@ from typing import Any
 
 from sandbox.debug import advice
 from sandbox.debug.codes import Code
-from sandbox.debug.dump import Dump, Parser
+from sandbox.debug.dump import Dump
+from sandbox.debug.parser import Parser
 from sandbox.debug.stack import Frame, Register, Stack
 from sandbox.debug.symbolise import Elves, Symboliser
 from sandbox.machine.console import Line, Trouble

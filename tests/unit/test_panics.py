@@ -16,7 +16,7 @@ from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.debug import dump, symbolise
+from sandbox.debug import dump, parser, symbolise
 from sandbox.debug.codes import panic_code, result, syndrome
 from sandbox.debug.panics import Explainer, Panic
 from sandbox.debug.symbolise import ElfFiles, FirstOf
@@ -347,22 +347,22 @@ def test_nothing_that_is_printed_makes_it_fail(lines: Sequence[str], told: bool)
 @given(data=st.data())
 def test_a_shuffled_dump_is_still_bounded(data: st.DataObject) -> None:
     lines = data.draw(st.permutations(WHOLE))
-    parser = dump.Parser()
-    dumps = [found for line in lines for found in parser.feed(line)] + parser.flush()
+    reader = parser.Parser()
+    dumps = [found for line in lines for found in reader.feed(line)] + reader.flush()
     assert sum(len(found.lines) for found in dumps) <= len(lines)
 
 
 def test_a_flood_is_bounded() -> None:
-    parser = dump.Parser()
+    reader = parser.Parser()
     began = "E/TC:? 0 TA panicked with code 0x0"
-    assert parser.feed(began) == []
+    assert reader.feed(began) == []
     for number in range(20_000):
-        parser.feed("E/TC:? 0  x0  0000000000001234 x1  " + "f" * (number % 5000))
-        parser.feed(f"E/TC:? {number % 200} TA panicked with code 0x1")
-    found = parser.flush()
-    assert len(found) <= dump.OPEN_LIMIT
+        reader.feed("E/TC:? 0  x0  0000000000001234 x1  " + "f" * (number % 5000))
+        reader.feed(f"E/TC:? {number % 200} TA panicked with code 0x1")
+    found = reader.flush()
+    assert len(found) <= parser.OPEN_LIMIT
     assert all(len(one.lines) <= dump.LINES_LIMIT for one in found)
-    assert all(len(line) <= dump.LINE_LIMIT for one in found for line in one.lines)
+    assert all(len(line) <= parser.LINE_LIMIT for one in found for line in one.lines)
 
 
 def test_files_that_a_console_names_are_not_opened(tmp_path: Path, crash: Crash) -> None:
