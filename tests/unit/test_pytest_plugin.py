@@ -80,7 +80,7 @@ class Project:
 
     def run(self, *args: str) -> pytest.RunResult:
         base = self.path / "base"
-        return self._pytester.runpytest_subprocess(f"--basetemp={base}", *args, timeout=120)
+        return self._pytester.runpytest_subprocess(f"--basetemp={base}", *args, timeout=300)
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         """The same, without waiting for the end."""
@@ -113,7 +113,7 @@ def project(
         os.kill(pid, signal.SIGKILL)
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 30.0) -> bool:
+def eventually(condition: Callable[[], bool], timeout_s: float = 120.0) -> bool:
     deadline = Deadline(timeout_s)
     while not condition():
         if deadline.expired:
@@ -512,7 +512,22 @@ def test_an_interrupted_run_leaves_no_machine(
         assert eventually(lambda: len(list(project.path.glob("started-*"))) == count)
         assert len(project.machines()) == 2 * count
         run.send_signal(number)
-        run.communicate(timeout=60)
+        run.communicate(timeout=120)
+    finally:
+        run.kill()
+    assert eventually(lambda: not project.machines())
+
+
+def test_a_run_that_is_interrupted_within_a_boot_leaves_no_machine(
+    project: Project, qemu: MakeQemu
+) -> None:
+    project.machines_are(qemu("hang"))
+    project.write(test_it="def test_it(machine): pass")
+    run = project.start()
+    try:
+        assert eventually(lambda: len(project.machines()) == 1)
+        run.terminate()
+        run.communicate(timeout=120)
     finally:
         run.kill()
     assert eventually(lambda: not project.machines())
