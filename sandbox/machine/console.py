@@ -27,9 +27,10 @@ from sandbox.machine.folder import Folder, World
 if TYPE_CHECKING:
     from pexpect.fdpexpect import fdspawn
 
-# Escape sequences of terminals (ECMA-48), then any other control character.
+# Escape sequences of terminals (ECMA-48), then any other control character, and those of Unicode
+# that turn the direction of writing or end a line.
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 # A line without an end is cut here: the guest must not make us hold any amount of it.
 _LINE_LIMIT = 4096
 _READ_SIZE = 1 << 16
@@ -89,6 +90,10 @@ _FIRMWARE = (
     r"^PANIC (in EL3|at PC)|^ASSERT: (File )?\S+( Line |:)\d|^Unhandled (Interrupt )?Exception "
     r"(in|from) (EL3|lower EL)|^BACKTRACE: START: "
 )
+# Up to the first one of these and no further: what a guest prints must not make the search take
+# longer than its length.
+_TC = r"^(?>.*?TC:)"
+_LD = r"^(?>.*?LD:)"
 # Texts: Linux 6.12, OP-TEE 4.10 and TF-A 2.12 sources; OP-TEE/build's qemu-check-common.exp.
 # A line is known by the first that fits, so the special ones come before the general.
 BAD_PATTERNS = (
@@ -96,8 +101,8 @@ BAD_PATTERNS = (
     BadPattern(
         Trouble.KERNEL_STALL,
         World.NORMAL,
-        r"rcu: .*(detected .*stalls?\b|self-detected|kthread starved)|soft lockup - CPU"
-        r"|detected hard LOCKUP",
+        r"^(?>.*?rcu: ).*?(detected (expedited )?stalls?\b|self-detected|kthread starved)"
+        r"|soft lockup - CPU|detected hard LOCKUP",
     ),
     BadPattern(
         Trouble.KERNEL_OOPS,
@@ -115,27 +120,27 @@ BAD_PATTERNS = (
     # TF-A speaks on the normal console, and dumps registers on the secure one.
     BadPattern(Trouble.FIRMWARE_PANIC, World.NORMAL, _FIRMWARE),
     BadPattern(Trouble.FIRMWARE_PANIC, World.SECURE, _FIRMWARE),
-    BadPattern(Trouble.TEE_ASSERTION, World.SECURE, r"TC:.*\bassertion\b.* failed\b"),
+    BadPattern(Trouble.TEE_ASSERTION, World.SECURE, _TC + r"(?>.*?\bassertion\b).* failed\b"),
     BadPattern(
         Trouble.TEE_PANIC,
         World.SECURE,
-        r"TC:.* Panic\b|TC:.*Core (data|prefetch|undef)-abort at|TC:.*Dead canary at",
+        _TC + r".*?( Panic\b|Core (data|prefetch|undef)-abort at|Dead canary at)",
     ),
     BadPattern(
         Trouble.TA_PANIC,
         World.SECURE,
-        r"TC:.*TA panicked with code|TC:.*User (mode|TA) (data|prefetch|undef)-abort at",
+        _TC + r".*?(TA panicked with code|User (mode|TA) (data|prefetch|undef)-abort at)",
     ),
     BadPattern(
         Trouble.OUT_OF_SECURE_MEMORY,
         World.SECURE,
-        r"TC:.*(Out of memory|Memory allocation failed: size|\b(failed with res:|Return error)"
+        _TC + r".*?(Out of memory|Memory allocation failed: size|\b(failed with res:|Return error)"
         r" 0xffff000c|Page tables are not available|[Mm]em exhausted|tables exhausted)",
     ),
     BadPattern(
         Trouble.LDELF_FAILURE,
         World.SECURE,
-        r"TC:.*ldelf (\S+ )*(panicked|failed with res)|LD:.* Panic\b",
+        _TC + r".*?ldelf (\S+ ){0,4}(panicked|failed with res)|" + _LD + r".*? Panic\b",
     ),
 )
 

@@ -20,7 +20,7 @@ from sandbox.debug import dump, parser, symbolise
 from sandbox.debug.codes import panic_code, result, syndrome
 from sandbox.debug.panics import Explainer, Panic
 from sandbox.debug.symbolise import ElfFiles, FirstOf
-from sandbox.machine.console import BAD_PATTERNS, Trouble, clean
+from sandbox.machine.console import BAD_PATTERNS, Trouble, bad_pattern, clean
 from sandbox.machine.folder import World
 
 ROOT = Path(__file__).parents[2]
@@ -356,13 +356,28 @@ def test_a_flood_is_bounded() -> None:
     reader = parser.Parser()
     began = "E/TC:? 0 TA panicked with code 0x0"
     assert reader.feed(began) == []
-    for number in range(20_000):
+    for number in range(3_000):
         reader.feed("E/TC:? 0  x0  0000000000001234 x1  " + "f" * (number % 5000))
         reader.feed(f"E/TC:? {number % 200} TA panicked with code 0x1")
     found = reader.flush()
     assert len(found) <= parser.OPEN_LIMIT
     assert all(len(one.lines) <= dump.LINES_LIMIT for one in found)
     assert all(len(line) <= parser.LINE_LIMIT for one in found for line in one.lines)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["TC:", "E/TC:0 0 ", "TC: assertion ", "TC:ldelf ", "LD: ", "rcu: ", "rcu: detected ", "Oops"]
+    + ["Unhandled a b ", "task ", "Failed for TA ", "assertion 'x' failed at ", "region  ", "x1 "],
+)
+def test_a_line_made_to_be_searched_for_long(piece: str) -> None:
+    """Were a search to take the square or cube of a line's length, this would not end."""
+    lines = [(piece * 4096)[:4096], (piece + "a " * 4096)[:4096]]
+    for line in (*lines, *((piece * 40 + tail)[:4096] for tail in (" " * 4096, "\t0x1" * 4096))):
+        for world in World:
+            for _ in range(50):
+                bad_pattern(world, line)
+        explained("\n".join([line] * 20))
 
 
 def test_files_that_a_console_names_are_not_opened(tmp_path: Path, crash: Crash) -> None:
