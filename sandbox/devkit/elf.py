@@ -27,7 +27,10 @@ _DESCRIPTION = b"gpd.ta.description"
 _TEXT_LIMIT = 256
 _DF_1_PIE = 0x08000000
 # What the library raises on a damaged file, depending on where it stumbles.
-_DAMAGED = (ELFError, ConstructError, ValueError, LookupError, AttributeError, TypeError)
+_DAMAGED = (
+    *(ELFError, ConstructError, OSError, ValueError, LookupError, AttributeError, TypeError),
+    *(ArithmeticError, MemoryError, RecursionError),
+)
 
 
 class ElfError(UserError):
@@ -120,11 +123,11 @@ def _is_elf(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[ELFFile]:
-    try:
-        with path.open("rb") as file:
+    with path.open("rb") as file:
+        try:
             yield ELFFile(file)
-    except _DAMAGED as error:
-        raise ElfError(f"{path} is no sound ELF file: {error}") from error
+        except _DAMAGED as error:
+            raise ElfError(f"{path} is no sound ELF file: {error}") from error
 
 
 def _relative(elf: ELFFile) -> Iterator[tuple[int, int]]:

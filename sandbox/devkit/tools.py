@@ -4,6 +4,7 @@
 import os
 import select
 import sys
+import termios
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -79,7 +80,7 @@ def run(
 
     It writes to a pseudo-terminal, or compilers would leave out their colours.
     """
-    reading, writing = os.openpty()
+    reading, writing = _terminal()
     said = bytearray()
     try:
         try:
@@ -95,12 +96,21 @@ def run(
             process.end(child)
     finally:
         os.close(reading)
-    output = bytes(said).replace(b"\r\n", b"\n").decode(errors="replace")
+    output = said.decode(errors="replace")
     if status is None:
         raise CompileError(f"{what} was not built within {TIMEOUT_S:.0f} s", output)
     if status != 0:
         raise CompileError(f"{what} does not build", output)
     return output
+
+
+def _terminal() -> tuple[int, int]:
+    """A pseudo-terminal that passes on each byte as it is: our end, and the program's."""
+    reading, writing = os.openpty()
+    attributes = termios.tcgetattr(writing)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(writing, termios.TCSANOW, attributes)
+    return reading, writing
 
 
 def _said_by(

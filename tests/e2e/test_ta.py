@@ -50,10 +50,17 @@ def copied(name: str, folder: Path) -> Path:
     return Path(shutil.copytree(EXAMPLES / name, folder / name))
 
 
+def save(path: Path, text: str) -> None:
+    """As editors do: another file, which takes the place of the old one."""
+    other = path.with_name(f"{path.name}~")
+    other.write_text(text)
+    other.replace(path)
+
+
 def edit(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert text.count(old) == 1, path
-    path.write_text(text.replace(old, new))
+    save(path, text.replace(old, new))
 
 
 def set_answer(hello: Path, old: str, new: str) -> None:
@@ -328,12 +335,9 @@ def test_watch(machine: Machine, hello: Path) -> None:
 
         source = hello / "ta/hello_world_ta.c"
         good = source.read_text()
-        source.write_text("not C\n" + good)
+        save(source, "not C\n" + good)
         assert watch.cycle()["error"]["name"] == "CompileError"
-        # As editors do: another file, which takes the place of the one saved.
-        other = source.with_name("hello_world_ta.c~")
-        other.write_text(good.replace("ANSWER;", "ANSWER + 1;"))
-        other.replace(source)
+        save(source, good.replace("ANSWER;", "ANSWER + 1;"))
         assert watch.cycle()["run"]["status"] == 0
         with machine.guest() as guest:
             assert guest.get("/tmp/answer") == b"44 of 43\n"
