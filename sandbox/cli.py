@@ -17,6 +17,7 @@ VERBS = (
     "exec",
     "ta",
     "xtest",
+    "gdb",
     "profile",
     "console",
     "down",

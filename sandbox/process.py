@@ -72,6 +72,7 @@ def spawn(
     stdout: int | IO[bytes] | None = None,
     stderr: int | IO[bytes] | None = None,
     pass_fds: Sequence[int] = (),
+    new_session: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a process group of its own; the caller owns it and must `end` it."""
     args = [os.fspath(a) for a in argv]
@@ -85,7 +86,7 @@ def spawn(
             stdout=stdout,
             stderr=stderr,
             pass_fds=tuple(pass_fds),
-            start_new_session=True,
+            start_new_session=new_session,
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
@@ -170,6 +171,32 @@ def run(
             f"The full log is {log}" if log is not None else f"The command was: {quoted(args)}",
         )
     return done
+
+
+def foreground(
+    argv: Sequence[Argument],
+    *,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+    timeout_s: float | None = None,
+) -> int | None:
+    """Run a program at our own terminal, with our input and output; Ctrl-C is for it alone.
+
+    Its exit status, negative if a signal ended it; None if it took too long and was killed.
+    """
+    # A handler, unlike SIG_IGN, is not inherited by the program.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        process = spawn(argv, env=env, stdin=None, pass_fds=pass_fds, new_session=False)
+        try:
+            return process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _communicate(

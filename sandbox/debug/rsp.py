@@ -5,6 +5,7 @@ https://sourceware.org/gdb/current/onlinedocs/gdb.html/Remote-Protocol.html
 """
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from sandbox.machine.deadline import Deadline
 
 _INTERRUPT = b"\x03"
 _ESCAPE = 0x7D  # the next byte has bit 5 inverted
+_SPECIAL = re.compile(rb"[#$*}]")
 
 
 class RemoteError(InfraError):
@@ -35,6 +37,10 @@ class Remote:
     def close(self) -> None:
         self._socket.close()
 
+    def fileno(self) -> int:
+        """For select(2)."""
+        return self._socket.fileno()
+
     def settle(self) -> None:
         """QEMU announces the stop that connecting caused, if the machine ran: drop that."""
         self.send(b"qAttached")
@@ -48,31 +54,44 @@ class Remote:
 
     def call_all(self, packets: Sequence[bytes]) -> list[bytes]:
         """Several requests in one write, then an answer to each: one round trip."""
-        self._write(b"".join(_framed(packet) for packet in packets))
+        self._write(b"".join(frame(packet) for packet in packets))
         return [self.receive() for _ in packets]
 
     def interrupt(self) -> bytes:
         """Stop the machine that was told to continue; what the stub says of it."""
-        self._write(_INTERRUPT)
+        self.interrupt_soon()
         return self.receive()
 
+    def interrupt_soon(self) -> None:
+        """The same; what the stub says of it is yet to be received."""
+        self._write(_INTERRUPT)
+
     def send(self, packet: bytes) -> None:
-        self._write(_framed(packet))
+        self._write(frame(packet))
 
     def receive(self, timeout_s: float | None = None) -> bytes:
         """The next packet; after `c` that is the next stop."""
         deadline = Deadline(self._timeout_s if timeout_s is None else timeout_s)
-        while True:
-            start = self._buffer.find(b"$")
-            end = self._buffer.find(b"#", start)
-            if 0 <= start < end and len(self._buffer) >= end + 3:
-                packet = self._buffer[start + 1 : end]
-                checksum, self._buffer = self._buffer[end + 1 : end + 3], self._buffer[end + 3 :]
-                if checksum != b"%02x" % (sum(packet) & 0xFF):
-                    raise RemoteError("QEMU's gdb stub sent a packet with a wrong checksum")
-                self._write(b"+")
-                return _unescaped(packet)
+        while (packet := self._packet()) is None:
             self._fill(deadline)
+        return packet
+
+    def arrived(self) -> bytes | None:
+        """What select(2) told of: a packet, or only a part or a sign of life."""
+        self._fill(Deadline(self._timeout_s))
+        return self._packet()
+
+    def _packet(self) -> bytes | None:
+        start = self._buffer.find(b"$")
+        end = self._buffer.find(b"#", start)
+        if not 0 <= start < end or len(self._buffer) < end + 3:
+            return None
+        packet = self._buffer[start + 1 : end]
+        checksum, self._buffer = self._buffer[end + 1 : end + 3], self._buffer[end + 3 :]
+        if checksum != b"%02x" % (sum(packet) & 0xFF):
+            raise RemoteError("QEMU's gdb stub sent a packet with a wrong checksum")
+        self._write(b"+")
+        return _unescaped(packet)
 
     def _fill(self, deadline: Deadline) -> None:
         self._socket.settimeout(max(deadline.remaining_s, 0.001))
@@ -96,8 +115,14 @@ class Remote:
             raise RemoteError(f"QEMU's gdb stub hung up: {error}") from error
 
 
-def _framed(packet: bytes) -> bytes:
+def frame(packet: bytes) -> bytes:
+    """A packet as it travels."""
     return b"$%s#%02x" % (packet, sum(packet) & 0xFF)
+
+
+def escaped(packet: bytes) -> bytes:
+    """Without the bytes that have a meaning of their own."""
+    return _SPECIAL.sub(lambda match: bytes((_ESCAPE, match[0][0] ^ 0x20)), packet)
 
 
 def _unescaped(packet: bytes) -> bytes:
