@@ -306,7 +306,8 @@ def table(profile: Profile) -> str:
     """What a person reads."""
     cores, busy = range(profile.cores), profile.busy
     by_core = [profile.places(core) for core in cores]
-    lines = [flamegraph.subtitle(profile), "", "time of the cores"]
+    still = f"to be sampled, the machine stood still for {profile.stopped_s:.1f} s more"
+    lines = [flamegraph.subtitle(profile), still, "", "time of the cores"]
     lines[-1] = f"{lines[-1]:<34}{'all':>9}" + "".join(f"{f'core {c}':>9}" for c in cores)
     for place, count in profile.places().items():
         shares = [(count, len(profile.stacks))]

@@ -20,7 +20,7 @@ _ROW = 18
 _HEADER = 96
 _FOOTER = 34
 # Narrower frames would only be a blur; they are in the other formats.
-_NARROWEST = 0.5
+_NARROWEST = 1.0
 _FONT = 12
 _LETTER = 7.0  # of that font, about
 
@@ -160,9 +160,9 @@ def _drawn(box: _Box, whole: int, profile: Profile, base: int) -> str:
     name = box.frame.name
     shown = name if len(name) <= room else f"{name[: room - 2]}.." if room >= 4 else ""
     return (
-        f'<g class="f" data-n="{_text(name)}" data-x="{box.x:.3f}" data-w="{box.width:.3f}"'
-        f' data-d="{box.depth}"><title>{_text(about)}</title>'
-        f'<rect x="{box.x:.2f}" y="{y}" width="{box.width:.2f}" height="{_ROW - 1}" rx="1.5"'
+        f'<g class="f" data-n="{_text(name)}" data-d="{box.depth}">'
+        f"<title>{_text(about)}</title>"
+        f'<rect x="{box.x:.2f}" y="{y}" width="{box.width:.2f}" height="{_ROW - 1}"'
         f' fill="{_colour(box.frame.kind, name)}"/>'
         f'<text x="{box.x + 3:.2f}" y="{y + 13}">{_text(shown)}</text></g>\n'
     )
@@ -182,7 +182,7 @@ def _text(text: str) -> str:
 
 
 _STYLE = """
-.f { cursor: pointer; } .f:hover rect { stroke: #222; }
+.f { cursor: pointer; } rect { rx: 1.5px; } .f:hover rect { stroke: #222; }
 .f text { pointer-events: none; } .link { cursor: pointer; fill: #2457a8; }
 """
 
@@ -192,8 +192,11 @@ const W = {_WIDTH}, M = {_MARGIN}, LETTER = {_LETTER};
 const frames = Array.from(document.querySelectorAll(".f"), g => ({{
   g, rect: g.querySelector("rect"), label: g.querySelector("text"),
   about: g.querySelector("title").textContent, name: g.dataset.n,
-  x: +g.dataset.x, w: +g.dataset.w, d: +g.dataset.d, fill: g.querySelector("rect").style.fill,
+  d: +g.dataset.d,
 }}));
+for (const f of frames) {{
+  f.x = +f.rect.getAttribute("x"); f.w = +f.rect.getAttribute("width");
+}}
 const detail = document.getElementById("detail");
 const reset = document.getElementById("reset");
 function place(frame, x, w) {{
@@ -206,8 +209,8 @@ function place(frame, x, w) {{
 function zoom(to) {{
   const scale = (W - 2 * M) / to.w, end = to.x + to.w;
   for (const f of frames) {{
-    const below = f.d < to.d && f.x <= to.x + 0.01 && f.x + f.w >= end - 0.01;
-    const above = f.d >= to.d && f.x >= to.x - 0.01 && f.x + f.w <= end + 0.01;
+    const below = f.d < to.d && f.x <= to.x + 0.02 && f.x + f.w >= end - 0.02;
+    const above = f.d >= to.d && f.x >= to.x - 0.02 && f.x + f.w <= end + 0.02;
     f.g.style.display = below || above ? "" : "none";
     f.g.style.opacity = below ? 0.5 : 1;
     if (below) place(f, M, W - 2 * M);
@@ -226,7 +229,7 @@ document.getElementById("search").addEventListener("click", () => {{
   for (const f of frames) {{
     const hit = word && f.name.includes(word);
     found += hit;
-    f.rect.style.fill = hit ? "#e5007d" : f.fill;
+    f.rect.style.fill = hit ? "#e5007d" : "";
   }}
   detail.textContent = word ? found + " frames contain " + word : "";
 }});
