@@ -321,6 +321,16 @@ def _secure_memory(dump: Dump, stack: Stack) -> Words:
             advice[:1],
             code,
         )
+    if "Page tables" in dump.title:
+        return Words(
+            "OP-TEE has no page tables left for what a TA should see",
+            [
+                "Each 2 MiB of a TA's address space takes one, a parameter in shared memory too:"
+                " CFG_PGT_CACHE_ENTRIES (twice the number of threads, unless it is set).",
+            ],
+            ["large memory parameters: hand them over in pieces", *advice[:1]],
+            code,
+        )
     who = f" to load TA {dump.ta}" if dump.ta else ""
     return Words(
         f"there is not enough secure memory{who}",
