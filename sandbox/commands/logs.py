@@ -14,7 +14,8 @@ from sandbox.commands.context import Context
 from sandbox.errors import UserError
 from sandbox.logs import format as formatted
 from sandbox.logs import reader, replay
-from sandbox.logs.filters import Filter
+from sandbox.logs.explain import explained
+from sandbox.logs.filters import Filter, pattern
 from sandbox.logs.records import Level, Record, Source
 from sandbox.machine import runs
 from sandbox.machine.folder import World
@@ -31,6 +32,7 @@ examples:
   sandbox logs --ta 2f6a3c5e --since 30s   what one TA said in the last 30 seconds
   sandbox logs --run -1 --grep 'panic'     in the run before this one
   sandbox logs --run -1 --replay --speed 2
+  sandbox logs --tui                       panes, search, filters; ? is help
   sandbox logs --json | jq -r 'select(.source == "optee") | .text'
 
 docs/logs.md says where the times come from and what the order is worth."""
@@ -42,9 +44,9 @@ def line_count(text: str) -> int:
     return int(text)
 
 
-def pattern(text: str) -> re.Pattern[str]:
+def regex(text: str) -> re.Pattern[str]:
     try:
-        return re.compile(text)
+        return pattern(text)
     except re.error as error:
         raise argparse.ArgumentTypeError(f"no regular expression: {error}") from error
 
@@ -106,7 +108,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     which.add_argument(
         "--ta", type=uuid_start, metavar="UUID", help="only of this TA; its first digits will do"
     )
-    which.add_argument("--grep", type=pattern, metavar="REGEX", help="only where this is found")
+    which.add_argument("--grep", type=regex, metavar="REGEX", help="only where this is found")
     which.add_argument(
         "--since",
         type=since,
@@ -125,6 +127,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     how = parser.add_argument_group("how")
     mode = how.add_mutually_exclusive_group()
     mode.add_argument("--follow", action="store_true", help="go on until interrupted")
+    how.add_argument(
+        "--tui", action="store_true", help="a terminal program, with panes and search: ? is help"
+    )
     mode.add_argument("--replay", action="store_true", help="print at the speed of the run")
     how.add_argument("--speed", type=speed, default=1.0, metavar="X", help="replay X times as fast")
     how.add_argument("--absolute", action="store_true", help="the time of day, not since the start")
@@ -144,7 +149,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     recording = _recording(machine, args.recorded)
     if args.follow and args.recorded is not None:
         raise UserError("an earlier run has ended: it cannot be followed", "--replay shows it.")
-    if not args.follow and not recording.exists:
+    if not (args.follow or args.tui) and not recording.exists:
         raise UserError(
             f"machine {machine.name!r} has no consoles: it was never started",
             "`sandbox up` starts it.",
@@ -157,15 +162,37 @@ def run(args: argparse.Namespace, context: Context) -> int:
         text=args.grep,
     )
     show = _printer(args)
-    if args.follow:
+    if args.tui:
+        _tui(machine, recording, wanted, args)
+    elif args.follow:
         _follow(recording, wanted, args, show)
     else:
         one = reader.Reader(recording)
-        kept = _kept(list(one.finish()), wanted, args, _end_s(machine, one, recording))
+        records = one.finish() if args.raw else explained(one.finish(), recording)
+        kept = _kept(list(records), wanted, args, _end_s(machine, one, recording))
         one.close()
         for record in replay.replay(kept, args.speed) if args.replay else kept:
             show(record, one.started_at)
     return 0
+
+
+def _tui(machine: Machine, recording: Recording, wanted: Filter, args: argparse.Namespace) -> None:
+    if not sys.stdin.isatty() or not sys.stdout.isatty():
+        raise UserError("--tui needs a terminal", "Without it, `sandbox logs` prints the lines.")
+    # Imported late: it takes a third of a second.
+    from sandbox.logs.tui.app import LogsApp
+    from sandbox.logs.tui.state import optee
+
+    live = recording.path == machine.folder.path
+    LogsApp(
+        machine.name,
+        recording,
+        folder=machine.folder if live else None,
+        replay=args.replay,
+        speed=args.speed,
+        wanted=wanted,
+        ask=optee(machine),
+    ).run()
 
 
 def _recording(machine: Machine, which: str | None) -> Recording:
@@ -245,7 +272,7 @@ Show = Callable[[Record, float], None]
 def _follow(recording: Recording, wanted: Filter, args: argparse.Namespace, show: Show) -> None:
     """What is there, then what comes: also from later runs."""
     first: list[Record] | None = []
-    for came in reader.follow(recording):
+    for came in reader.follow(recording, explain=not args.raw):
         if came.record is not None:
             if first is not None:
                 first.append(came.record)

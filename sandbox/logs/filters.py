@@ -2,11 +2,19 @@
 """Which records one wants to see."""
 
 import re
+import warnings
 from collections.abc import Set
 from dataclasses import dataclass
 
 from sandbox.logs.records import Level, Record, Source
 from sandbox.machine.folder import World
+
+
+def pattern(text: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    """What a person typed; raises re.error. Python's doubts about its future are not for them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return re.compile(text, flags)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from io import FileIO
 from pathlib import Path
 
 from sandbox.logs.cuts import Cut, Index
+from sandbox.logs.explain import Explaining
 from sandbox.logs.parse import Parsed, messages, parse
 from sandbox.logs.records import Record
 from sandbox.machine.console import clean
@@ -316,17 +317,24 @@ class Came:
     record: Record | None
 
 
-def follow(recording: Recording, poll_s: float = 0.05) -> Iterator[Came]:
+def follow(recording: Recording, poll_s: float = 0.05, *, explain: bool = True) -> Iterator[Came]:
     """All of this run, and of those that take its place."""
     while True:
         reader = Reader(recording)
+        explaining = Explaining(recording)
         try:
             while not reader.replaced():
                 for record in reader.read():
-                    yield Came(reader, record)
+                    for told in explaining.feed(record) if explain else (record,):
+                        yield Came(reader, told)
+                for told in explaining.silence():
+                    yield Came(reader, told)
                 yield Came(reader, None)
                 time.sleep(poll_s)
             for record in reader.finish():
-                yield Came(reader, record)
+                for told in explaining.feed(record) if explain else (record,):
+                    yield Came(reader, told)
+            for told in explaining.flush():
+                yield Came(reader, told)
         finally:
             reader.close()

@@ -20,6 +20,7 @@ class Source(StrEnum):
     OPTEE = "optee"
     LDELF = "ldelf"
     TA = "ta"
+    SANDBOX = "sandbox"  # on no console: what a panic means (explain.py)
 
 
 class Level(StrEnum):

@@ -77,6 +77,19 @@ class Stats:
         _, out = self._session.invoke(_CMD_ALLOC_STATS, (ValueIn(pool), MemrefOut(_ALLOC.size)))
         return _memory(out.data)
 
+    def loaded_count(self) -> int:
+        """How many instances of TAs are loaded, PTAs aside. Unlike `loaded_tas`, it waits for none:
+        OP-TEE says how much room an answer would take."""
+        try:
+            self._session.invoke(_CMD_TA_STATS, (MemrefOut(4),))
+        except TeeError as error:
+            if error.result is TeeResult.ITEM_NOT_FOUND:
+                return 0
+            if error.needed_bytes is None:
+                raise
+            return error.needed_bytes // _TA_ENTRY
+        raise TeeError(TeeResult.GENERIC, TeeOrigin.TEE, "an answer that has no room")
+
     def loaded_tas(self, *, timeout_s: float = 60.0) -> tuple[LoadedTa, ...]:
         """Every TA that is loaded, PTAs aside, with its heap.
 

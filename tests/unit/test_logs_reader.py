@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from recordings import Writer
 
 from sandbox.logs import reader, replay
+from sandbox.logs.explain import explained
 from sandbox.logs.filters import Filter
 from sandbox.logs.parse import messages, parse
 from sandbox.logs.reader import Reader
@@ -367,3 +368,24 @@ def test_replay_keeps_the_pace(writer: Writer) -> None:
     records = replay.replay(reader.read(writer.recording), 2.0, sleep, lambda: now[0])
     assert len(list(records)) == 3
     assert slept == pytest.approx([0.25, 1.0])
+
+
+def test_a_panic_is_explained_behind_its_lines(writer: Writer) -> None:
+    consoles = Path(__file__).parents[2] / "fixtures" / "consoles"
+    writer.write(N, (consoles / "boot.bad-tee-panic.normal.log").read_bytes())
+    writer.write(S, (consoles / "boot.bad-tee-panic.secure.log").read_bytes())
+    writer.look()
+    plain = list(reader.read(writer.recording))
+    records = list(explained(plain, writer.recording))
+    added = [record for record in records if record.source is Source.SANDBOX]
+    assert added[0].text.startswith("TEE panic: ") and added[0].level is Level.ERROR
+    assert [record for record in records if record.source is not Source.SANDBOX] == plain
+    before = records[records.index(added[0]) - 1]
+    assert before.world is World.SECURE and added[0].time_s == before.time_s
+    # While it goes on, silence ends a panic.
+    came = []
+    for item in reader.follow(writer.recording, poll_s=0.01):
+        came += [item.record] if item.record else []
+        if came and came[-1].source is Source.SANDBOX:
+            break
+    assert came[-1].text == added[0].text
