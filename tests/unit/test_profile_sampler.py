@@ -13,7 +13,7 @@ from sandbox.debug import rsp
 from sandbox.debug.profile import btf, linux
 from sandbox.debug.profile.linux import Kernel, Mapping, Task, TaskReader
 from sandbox.debug.profile.sampler import CODE_BYTES, Crossing, Place, Sample, Sampler, Samples
-from sandbox.machine.guest import Completed, Guest
+from sandbox.machine.guest import Completed, Guest, GuestUnreachable
 
 WFI = bytes.fromhex("7f2003d5")
 SECURE = 0  # SCR_EL3 without NS
@@ -71,6 +71,16 @@ def test_a_core_that_waits_for_an_interrupt_is_idle(tmp_path: Path) -> None:
     waits = Core(0x1004, 1, memory={0x1000: WFI + bytes(CODE_BYTES)})
     works = Core(0x1004, 1, memory={0x1000: bytes(4) + WFI + bytes(CODE_BYTES)})
     assert [s.idle for s in sampled(FakeStub([waits, works]), tmp_path).samples] == [True, False]
+
+
+def test_code_is_read_up_to_the_ends_of_its_mapping(tmp_path: Path) -> None:
+    page = {0x1000: code(1)}
+    cores = [Core(pc, 1, memory=page) for pc in (0x1000, 0x1004, 0x1FF0, 0x3000)]
+    found = [sample.code for sample in sampled(FakeStub(cores), tmp_path).samples]
+    assert found[0] == bytes(4) + page[0x1000][:60]
+    assert found[1] == page[0x1000][:64]
+    assert found[2] == page[0x1000][0xFEC:]
+    assert found[3] == bytes(4)
 
 
 def record(outer: int, address: int) -> bytes:
@@ -220,9 +230,12 @@ class Answers:
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
         self.asked: list[str] = []
+        self.hangs = False
 
     def run(self, argv: list[str], **_: object) -> Completed:
         self.asked.append(argv[1].removeprefix("if="))
+        if self.hangs:
+            raise GuestUnreachable("no answer")
         return Completed(tuple(argv), 0, self.files[self.asked[-1]], b"", None)
 
 
@@ -240,6 +253,10 @@ def test_a_kernel_is_asked_once_unless_its_modules_change(tmp_path: Path) -> Non
         assert len(guest.asked) == asked
         assert kernel.function(0xFFFF800080020000) == "schedule"
         assert (kernel.members["tgid"], kernel.members["comm"]) == (0x10, 0x20)
+    guest.hangs = True
+    assert Kernel.of(cast(Guest, guest), image, kept).function(0xFFFF800080020000) == "schedule"
+    with pytest.raises(GuestUnreachable):
+        Kernel.of(cast(Guest, guest), image, tmp_path)
     image.write_bytes(b"no types")
     with pytest.raises(linux.KernelError, match="BTF"):
         Kernel.of(cast(Guest, guest), image, kept)

@@ -180,9 +180,11 @@ class Sampler:
                 (b"Hg%x" % core, _read(registers.pc - 4, CODE_BYTES), _read(fp, _room(fp)))
             )
         )
-        if len(code) < 8:
-            # Nothing before it, at the start of a mapping.
-            code = bytes(4) + _memory(self._ask((_read(registers.pc, CODE_BYTES - 4),))[0])
+        if not code:
+            # The stub reads all or nothing, and here a mapping begins or ends.
+            room = min(CODE_BYTES - 4, _PAGE - registers.pc % _PAGE)
+            before, after = self._ask((_read(registers.pc - 4, 4), _read(registers.pc, room)))
+            code = _memory(before).rjust(4, b"\0") + _memory(after)
         sample = Sample(time_s, index, place, registers.pc, registers.x[30], code)
         if sample.idle:
             return sample
