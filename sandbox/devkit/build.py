@@ -133,10 +133,12 @@ def _work_folder(root: Path, kit: Path, client: Path, settings: Settings) -> Pat
     base = paths.project_cache_dir()
     work = base / f"{_plain(root.name)[:40]}-{key}"
     if not work.is_dir():
-        work.mkdir(parents=True)
-        others = sorted(base.iterdir(), key=lambda path: path.stat().st_mtime_ns)
-        for old in others[:-KEPT_PROJECTS]:
-            shutil.rmtree(old, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+        # Another process may be doing the same.
+        with contextlib.suppress(FileNotFoundError):
+            used = sorted(base.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+            for old in used[:-KEPT_PROJECTS]:
+                shutil.rmtree(old, ignore_errors=True)
     os.utime(work)
     return work
 

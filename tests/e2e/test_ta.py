@@ -161,6 +161,10 @@ def test_a_changed_uuid_leaves_nothing_of_the_old(hello: Path) -> None:
     header = hello / "ta/include/hello_world_ta.h"
     header.write_text(header.read_text().replace("e2e00001", "e2e00009").replace("0x01", "0x09"))
     assert [ta.uuid for ta in built(hello).tas] == [OTHER]
+    # tee-supplicant would look for a name in lower case.
+    edit(hello / "ta/Makefile", str(OTHER), str(OTHER).upper())
+    with pytest.raises(TaFileError, match=f"{str(OTHER).upper()}.ta was signed as {OTHER}"):
+        built(hello)
 
 
 def test_a_second_build_makes_nothing_anew(hello: Path) -> None:
@@ -180,7 +184,11 @@ def test_a_second_build_makes_nothing_anew(hello: Path) -> None:
 
 
 def test_debuggers_get_code_that_is_not_optimised(hello: Path) -> None:
-    ta = built(hello, optimize=False).tas[0]
+    """Of a `ta` folder alone, too."""
+    made = built(hello / "ta", optimize=False)
+    assert made.programs == ()
+    (ta,) = made.tas
+    assert ta.name == "hello_world"
     asked = subprocess.run(
         ["aarch64-linux-gnu-readelf", "--debug-dump=info", ta.elf.parent / "hello_world_ta.o"],
         capture_output=True,
