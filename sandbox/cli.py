@@ -15,6 +15,7 @@ VERBS = (
     "logs",
     "explain",
     "exec",
+    "ssh",
     "ta",
     "xtest",
     "gdb",

@@ -10,7 +10,13 @@ from typing import Self
 
 from sandbox.errors import GuestError
 from sandbox.machine import agent
-from sandbox.machine.agent import Command, Connection, GuestTimeout, GuestUnreachable
+from sandbox.machine.agent import (
+    Command,
+    Connection,
+    GuestTimeout,
+    GuestUnreachable,
+    Terminal,
+)
 from sandbox.machine.deadline import Deadline
 
 # An answer from the client application is one line of JSON, far shorter than this.
@@ -214,18 +220,44 @@ class Guest:
         cwd: str | None,
     ) -> agent.Exit:
         deadline = Deadline(timeout_s) if timeout_s is not None else None
+        with self.command(
+            argv, deadline, stdout=stdout, stderr=stderr, env=env, cwd=cwd
+        ) as command:
+            return command.finish(stdin, deadline)
+
+    @contextlib.contextmanager
+    def command(
+        self,
+        argv: Sequence[str],
+        deadline: Deadline | None,
+        *,
+        stdout: Callable[[bytes], object],
+        stderr: Callable[[bytes], object],
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        terminal: Terminal | None = None,
+    ) -> Iterator[Command]:
+        """A command to be fed, signalled and finished; it is killed if the body ends before it."""
         with self.connection(deadline) as connection:
             try:
-                command = Command(connection, argv, stdout=stdout, stderr=stderr, env=env, cwd=cwd)
-                return command.finish(stdin, deadline)
+                yield Command(
+                    connection,
+                    argv,
+                    stdout=stdout,
+                    stderr=stderr,
+                    env=env,
+                    cwd=cwd,
+                    terminal=terminal,
+                )
             except TimeoutError as error:
+                assert deadline is not None
                 raise GuestTimeout(
-                    f"`{shlex.join(argv)}` did not finish within {timeout_s:.0f} s",
+                    f"`{shlex.join(argv)}` did not finish within {deadline.limit_s:.0f} s",
                     "`sandbox logs` shows what both worlds said meanwhile.",
                 ) from error
             except GuestUnreachable as error:
                 raise GuestUnreachable(
-                    f"the connection broke while `{shlex.join(argv)}` ran",
+                    f"the connection broke while `{shlex.join(argv)}` ran: {error.message}",
                     "`sandbox status` tells whether the machine still runs.",
                 ) from error
 

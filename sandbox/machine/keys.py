@@ -4,6 +4,7 @@
 SSH keys, made once for a machine; and the token that the agent asks for, new at each boot.
 """
 
+import base64
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ class AccessKeys:
     client: Path  # private key, OpenSSH's format: `ssh -i` takes it too
     client_public: str  # one line of authorized_keys
     host_private: bytes  # dropbear's format
-    host_public_blob: bytes  # as SSH shows it: type and 32 bytes
+    host_public: str  # one line of known_hosts, without the name
 
     def guest_files(self) -> list[cpio.Entry]:
         """What makes the guest accept the client key and show the host key."""
@@ -46,6 +47,10 @@ class AccessKeys:
 
 def _string(data: bytes) -> bytes:
     return len(data).to_bytes(4) + data
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
 
 
 def _raw_private(key: Ed25519PrivateKey) -> bytes:
@@ -89,7 +94,7 @@ def load(folder: Path) -> AccessKeys:
         client=client_path,
         client_public=f"{line} optee-sandbox",
         host_private=_string(_KEY_TYPE) + _string(seed + public),
-        host_public_blob=_string(_KEY_TYPE) + _string(public),
+        host_public=f"{_KEY_TYPE.decode()} {_base64(_string(_KEY_TYPE) + _string(public))}",
     )
 
 

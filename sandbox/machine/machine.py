@@ -160,6 +160,15 @@ class Machine:
 
     def guest(self, timeout_s: float = _CONNECT_S) -> Guest:
         """A way to the guest: `with machine.guest() as guest:`."""
+        record = self._running()
+        return Guest(record.agent_port, self.folder.token.read_bytes(), timeout_s)
+
+    def ssh_port(self) -> int:
+        """Of this host, where the guest's SSH server is."""
+        return self._running().ssh_port
+
+    def _running(self) -> Record:
+        """The record of a machine that is up and can answer."""
         status = self._current()
         if status.state is not State.UP or status.record is None:
             raise MachineDown(
@@ -173,7 +182,7 @@ class Machine:
                 f"machine {self.name!r} stands still: {holder} has stopped it",
                 "Let it go on there (`continue` in gdb), or end that debugger.",
             )
-        return Guest(status.record.agent_port, self.folder.token.read_bytes(), timeout_s)
+        return status.record
 
     @staticmethod
     def service(session: Guest) -> GuestLines:
