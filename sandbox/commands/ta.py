@@ -172,8 +172,11 @@ def run_run(args: argparse.Namespace, context: Context) -> int:
     pushed, _ = ta_steps.take_push(context.machine(), built, seconds)
     for remark in pushed.remarks:
         context.progress.note(f"note: {remark}")
-    command = [wanted, *args.arguments]
-    asked = argparse.Namespace(command=command, timeout=None, allow=args.allow)
+    # As `sandbox exec` with these words, whatever its other options are.
+    parser = argparse.ArgumentParser()
+    exec_command.add_parser(parser.add_subparsers())
+    asked = parser.parse_args(["exec", "--", wanted, *args.arguments])
+    asked.allow = args.allow
     return exec_command.run(asked, context)
 
 
