@@ -317,8 +317,11 @@ def _secure_memory(dump: Dump, stack: Stack) -> Words:
         return Words(
             f"the heap of OP-TEE's core had no {dump.wanted_bytes} bytes left"
             + _at(_culprit(stack)),
-            ["Sessions, objects and mappings of TAs live in that heap: CFG_CORE_HEAP_SIZE."],
-            advice[:1],
+            [
+                "Sessions, objects, mappings of TAs and the lists of shared memory's pages live in"
+                " that heap: CFG_CORE_HEAP_SIZE."
+            ],
+            [*advice[:1], "shared memory that a client keeps registered: 2 bytes a KiB"],
             code,
         )
     if "Page tables" in dump.title:

@@ -22,13 +22,13 @@ from sandbox.machine.console import Trouble
 # How a panic is printed is no news: these frames are left out.
 _MACHINERY = {
     "print_kernel_stack", "__do_panic", "_assert_break", "_assert_log", "_assert_trap",
-    "abort_print_error",
+    "abort_print_error", "print_oom",
     "unw_get_kernel_stack", "__print_stack_unwind", "print_stack_arm64", "__abort_print",
     "get_fault_type", "abort_handler", "el1_sync_abort", "_utee_panic", "utee_panic", "TEE_Panic",
     "__stack_chk_fail", "read_pc", "read_fp", "backtrace", "get_stack_hard_limits",
 }  # fmt: skip
 _LINUX_MACHINERY = {"dump_backtrace", "show_stack", "dump_stack_lvl", "dump_stack", "panic", "die"}
-# Where OP-TEE keeps the libraries that are linked into each TA.
+# Where OP-TEE keeps the libraries that are linked into the core and into each TA.
 _LIBRARIES = ("lib/libutee/", "lib/libutils/", "lib/libunw/", "lib/libmbedtls/", "lib/libdl/")
 _ENTRY = "user_ta_header.c"
 
@@ -43,7 +43,7 @@ class Frame:
     file: str | None
     line: int | None
     inlined: bool = False
-    library: bool = False  # of OP-TEE's own libraries in a TA
+    library: bool = False  # one of OP-TEE's
     source: tuple[SourceLine, ...] = ()
     note: str = ""
 
@@ -235,7 +235,7 @@ class Stack:
                 location.file,
                 location.line,
                 location.inlined,
-                image not in ("core", "bl31") and _is_library(location),
+                _is_library(location),
                 excerpt(location),
             )
             for location in locations

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Panics on the real stack, each provoked and explained: function, file, line, what it means."""
 
+import contextlib
 import re
 import threading
 import time
@@ -18,12 +19,13 @@ from sandbox.machine.console import Follower, Trouble
 from sandbox.machine.folder import World
 from sandbox.machine.machine import Machine
 from sandbox.machine.symbols import Symbols
-from sandbox.tee import TEEContext, TeeError, TeeResult, ValueInOut
+from sandbox.tee import MemrefPartialOut, TEEContext, TeeError, TeeResult, ValueInOut
 
 SOURCE = Path(__file__).parent / "panic_ta" / "panic_ta.c"
 TA = UUID("6b1f0c5e-7d24-4c1b-9f0a-2e8d3a94c7b1")
 FRESH = "e2e-panics"
 SESSIONS_MAX = 60
+REGISTERED_MAX = 6
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,20 @@ def test_out_of_secure_memory(context: TEEContext, machine: Machine) -> None:
     # Given back: the next session has room.
     with context.open_session(TA) as session:
         session.invoke(commands()["NOTHING"], (ValueInOut(0, 0),))
+
+
+@pytest.mark.sandbox_expects("out of secure memory")
+def test_the_heap_of_the_core_is_full(context: TEEContext, machine: Machine) -> None:
+    said = Said(machine)
+    with contextlib.ExitStack() as stack, context.open_session(TA) as session:
+        with pytest.raises(TeeError):
+            for _ in range(REGISTERED_MAX):
+                memory = stack.enter_context(context.register(bytes(32 << 20)))
+                session.invoke(commands()["NOTHING"], (MemrefPartialOut(memory, 0, 16),))
+    (panic, *_) = said.panics()
+    assert panic.trouble is Trouble.OUT_OF_SECURE_MEMORY, panic.report()
+    assert panic.culprit is not None and panic.remarks == ()
+    assert panic.frames[panic.culprit].function == "mobj_reg_shm_alloc"
 
 
 @pytest.mark.sandbox_expects("ldelf failure")
