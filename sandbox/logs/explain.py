@@ -22,6 +22,8 @@ class Explaining:
         self._last = time.monotonic()
 
     def feed(self, record: Record) -> Iterator[Record]:
+        if self._explainer.pending and record.time_s - self._time_s >= _SILENCE_S:
+            yield from self.flush()
         self._time_s = record.time_s
         self._last = time.monotonic()
         yield record

@@ -18,19 +18,20 @@ from sandbox.logs.tui.listing import Listing
 from sandbox.logs.tui.messages import CursorMoved
 from sandbox.machine.folder import World
 
-_DIM = Style(color="bright_black")
+_DIM = Style(color="#8a8a8a")
 _CURSOR = Style(bgcolor="#2d3f5e")
 _UNFOCUSED_CURSOR = Style(bgcolor="#303030")
-_MATCH = Style(color="black", bgcolor="yellow")
-_WORLDS = {World.NORMAL: Style(color="cyan"), World.SECURE: Style(color="magenta")}
+_MATCH = Style(color="#000000", bgcolor="#e5c07b")
+_WORLDS = {World.NORMAL: Style(color="#5fd7d7"), World.SECURE: Style(color="#d787d7")}
 _LEVELS = {
-    Level.ERROR: Style(color="bright_red", bold=True),
-    Level.WARNING: Style(color="yellow"),
-    Level.NOTICE: Style(color="green"),
+    Level.ERROR: Style(color="#ff6b6b", bold=True),
+    Level.WARNING: Style(color="#e5c07b"),
+    Level.NOTICE: Style(color="#98c379"),
     Level.DEBUG: _DIM,
     Level.FLOW: _DIM,
 }
-_EXPLANATION = Style(color="bright_white", bgcolor="#3a1a1a")
+_EXPLANATION = Style(color="#f0f0f0")
+_EXPLANATION_ROW = Style(bgcolor="#3a1a1a")
 _PLAIN = Style()
 # From here on the world has its name, below it a letter.
 _WIDE = 100
@@ -136,7 +137,9 @@ class LogView(ScrollView, can_focus=True):
         left = self.scroll_offset.x
         strip = strip.crop_extend(left, left + width, _PLAIN)
         if row == self.cursor:
-            strip = strip.apply_style(_CURSOR if self.has_focus else _UNFOCUSED_CURSOR)
+            return strip.apply_style(_CURSOR if self.has_focus else _UNFOCUSED_CURSOR)
+        if record.source is Source.SANDBOX:
+            return strip.apply_style(_EXPLANATION_ROW)
         return strip
 
     def _head(self, record: Record) -> list[Segment]:
