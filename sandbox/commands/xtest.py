@@ -93,6 +93,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return 0
     machine = context.machine()
     with machine.guest() as guest, (records := History(machine.folder.path)).locked():
+        if args.junit:
+            # Said now rather than after minutes.
+            junit.make_room(args.junit)
         if not install.installed(guest, tests.archive):
             with context.progress.step("bring xtest into the guest"):
                 install.install(guest, tests.archive, machine.share)

@@ -14,6 +14,12 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _SUITE = "xtest"
 
 
+def make_room(path: Path) -> None:
+    """Raises OSError where nothing can be written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.open("a").close()
+
+
 def write(path: Path, run: Run) -> None:
     root = ElementTree.Element("testsuites")
     not_run = run.not_run
@@ -38,7 +44,6 @@ def write(path: Path, run: Run) -> None:
         element = _element(suite, "run", "whole", run.seconds)
         ElementTree.SubElement(element, "error", message=_text(run.problem))
     ElementTree.indent(root)
-    path.parent.mkdir(parents=True, exist_ok=True)
     ElementTree.ElementTree(root).write(path, encoding="utf-8", xml_declaration=True)
 
 

@@ -11,6 +11,7 @@ from sandbox.machine.console import ConsoleAlarm, Trouble, Watch, clean
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
+from sandbox.xtest import install
 from sandbox.xtest.cases import SUITES
 from sandbox.xtest.output import Reader, XtestError
 from sandbox.xtest.results import Run
@@ -18,6 +19,18 @@ from sandbox.xtest.results import Run
 # What cases provoke on purpose: TAs that panic, cannot be loaded, or ask for too much. What is
 # worse, of OP-TEE itself or of Linux, ends the run.
 EXPECTED = (Trouble.TA_PANIC, Trouble.LDELF_FAILURE, Trouble.OUT_OF_SECURE_MEMORY)
+
+# There while xtest runs. One that was ended leaves objects in secure storage, on which the next
+# would stumble.
+UNFINISHED = f"{install.FOLDER}/unfinished"
+_XTEST = """
+[ ! -e "$0" ] || xtest --clear-storage
+: >"$0"
+xtest "$@"
+status=$?
+[ $status -ge 128 ] || rm "$0"
+exit $status
+"""
 
 _START_S = 30.0
 _POLL_S = 0.05
@@ -66,7 +79,7 @@ def run(
     """
     # xtest looks for each word anywhere in a case's name; no word is all.
     words = () if everything else tuple(selected)
-    argv = ["xtest", "-t", "+".join(SUITES), "-l", str(level), *words]
+    argv = ["sh", "-c", _XTEST, UNFINISHED, "-t", "+".join(SUITES), "-l", str(level), *words]
     reader = Reader()
     began, began_at = time.time(), time.monotonic()
     try:

@@ -81,6 +81,15 @@ def test_a_smaller_run_names_what_it_lacks() -> None:
     assert "bring xtest" not in ran.stderr
 
 
+def test_a_report_that_cannot_be_written_is_refused_before_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    ran = sandbox("xtest", "sample", "--junit", str(file / "xtest.xml"))
+    assert ran.status == 3
+    assert str(file) in ran.stderr
+    assert "xtest:" not in ran.stderr
+
+
 def test_a_case_whose_ta_is_missing_fails(tmp_path: Path) -> None:
     guest("mv", f"{TAS}/{SIMS_TA}.ta", "/root")
     junit = tmp_path / "xtest.xml"

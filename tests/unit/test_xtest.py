@@ -362,6 +362,7 @@ def test_junit_says_what_the_run_says(tmp_path: Path) -> None:
         "xtest hangs",
     )
     path = tmp_path / "new" / "xtest.xml"
+    junit.make_room(path)
     junit.write(path, whole)
     root = ElementTree.parse(path).getroot()
     assert root.tag == "testsuites"

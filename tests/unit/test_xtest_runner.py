@@ -50,8 +50,12 @@ def xtest(
         path.write_bytes(b"x")
     machine = machines(qemu())
     monkeypatch.setenv("LOG", str(machine.folder.log(World.SECURE)))
+    monkeypatch.setattr(runner, "UNFINISHED", str(tmp_path / "unfinished"))
     monkeypatch.setenv("GOOD", str(RECORDINGS / "xtest.good.log"))
     machine.up(images, cores=2, memory_mib=512, timeout_s=60.0, progress=SilentProgress())
+    record = machine.folder.read()
+    assert record is not None and record.qemu is not None
+    (tmp_path / "qemu.pid").write_text(str(record.qemu.pid))
 
     def run(
         script: str,
@@ -180,13 +184,23 @@ def test_an_xtest_that_does_not_begin_is_an_error(xtest: RunXtest) -> None:
         xtest("echo 'xtest: no TEE' >&2; exit 255")
 
 
-def test_a_machine_that_ends_is_the_problem_of_a_case(xtest: RunXtest) -> None:
-    # The fake agent is the parent's parent: its end is that of the whole machine.
-    done = xtest("echo '* regression_1032 Register'; sleep 0.5; kill -KILL $PPID")
+def test_a_machine_that_ends_is_the_problem_of_a_case(xtest: RunXtest, tmp_path: Path) -> None:
+    pid = (tmp_path / "qemu.pid").read_text()
+    done = xtest(f"echo '* regression_1032 Register'; sleep 0.5; kill -KILL {pid}; sleep 60")
     assert done.failures[0].name == "regression_1032"
     assert "connection broke" in done.problem or "agent" in done.problem
     with pytest.raises(SandboxError):
         xtest('cat "$GOOD"')
+
+
+def test_what_an_unfinished_run_left_is_cleared(xtest: RunXtest, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    told = f'echo "$1" >>{calls}; [ "$1" = --clear-storage ] && exit; cat "$GOOD"'
+    xtest(told)
+    xtest(f"{told} | head -n 20; kill -KILL $$")
+    xtest(told)
+    xtest(told)
+    assert calls.read_text().split() == ["-t", "-t", "--clear-storage", "-t", "-t"]
 
 
 def test_lines_of_any_length_and_bytes(xtest: RunXtest) -> None:
