@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from sandbox.debug.codes import Code, Fault, panic_code, result, syndrome
+from sandbox.debug.codes import Code, Fault, fault_status, panic_code, result, syndrome
 from sandbox.debug.dump import Dump, Region
 from sandbox.debug.stack import Frame, Stack
 from sandbox.machine.console import Trouble
@@ -52,6 +52,12 @@ def _in(stack: Stack) -> str:
         return _at(_culprit(stack))
     inner = _api_call(stack) or frames[0]
     return f" in {inner.function}(), called{_at(frames[index])}"
+
+
+def _fault(dump: Dump) -> Fault | None:
+    if dump.fsr is not None and dump.abort is not None and dump.abort.type != "undef":
+        return fault_status(dump.fsr, data=dump.abort.type == "data")
+    return syndrome(dump.esr) if dump.esr is not None else None
 
 
 def _culprit(stack: Stack) -> Frame | None:
@@ -133,7 +139,7 @@ def _api_call(stack: Stack) -> Frame | None:
 def _ta_abort(dump: Dump, stack: Stack) -> Words:
     abort = dump.abort
     assert abort is not None
-    fault = syndrome(dump.esr) if dump.esr is not None else None
+    fault = _fault(dump)
     culprit = _culprit(stack)
     if abort.type == "prefetch":
         return _bad_jump(abort.address, fault, culprit)
@@ -260,7 +266,7 @@ def _core(dump: Dump, stack: Stack) -> Words:
             f" {failed.file}:{failed.line}"
         )
     elif dump.abort is not None:
-        fault = syndrome(dump.esr) if dump.esr is not None else None
+        fault = _fault(dump)
         null = " (a NULL pointer)" if dump.abort.address < _NULL_BYTES else ""
         said.headline = (
             f"OP-TEE's core: {dump.abort.type} abort at 0x{dump.abort.address:x}{null}"

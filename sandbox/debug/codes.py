@@ -2,7 +2,7 @@
 """Names of the numbers that a panic prints, and what each usually means.
 
 Sources: GlobalPlatform TEE Internal Core API 1.3 (return codes, panic numbers), OP-TEE's
-tee_api_defines.h and libutee, and the Arm ARM (DDI 0487), D24.2.40: ESR_EL1.
+tee_api_defines.h and libutee, and the Arm ARM (DDI 0487), D24.2.40: ESR_EL1, G8.2.50: DFSR.
 """
 
 from dataclasses import dataclass
@@ -255,6 +255,34 @@ _FAULTS = {
 }
 
 
+# DFSR and IFSR with the short-descriptor format, bits 10 and 3 to 0.
+_SHORT = {
+    0b00001: "the address is not aligned as this instruction wants it",
+    0b00011: "access flag fault (level 1)",
+    0b00101: "translation fault: nothing is mapped there (level 1)",
+    0b00110: "access flag fault (level 2)",
+    0b00111: "translation fault: nothing is mapped there (level 2)",
+    0b01000: "the memory system reported an error (external abort)",
+    0b01001: "domain fault (level 1)",
+    0b01011: "domain fault (level 2)",
+    0b01101: "permission fault: it is mapped, but not for this (level 1)",
+    0b01111: "permission fault: it is mapped, but not for this (level 2)",
+    0b10110: "the memory system reported an error late (asynchronous external abort)",
+}
+
+
+def _cause(status: int) -> str:
+    """The fault status code of 64 bits, and of 32 bits with the long-descriptor format."""
+    if status >> 2 in _FAULTS:
+        return f"{_FAULTS[status >> 2]} (level {status & 3})"
+    return {
+        0b010000: "the memory system reported an error (external abort)",
+        0b010001: "the pointer's tag is not that of the memory (MTE)",
+        0b100001: "the address is not aligned as this instruction wants it",
+        0b110000: "conflicting entries in the TLB",
+    }.get(status, f"fault status 0x{status:02x}")
+
+
 def syndrome(esr: int) -> Fault:
     """What an exception syndrome register says."""
     kind = esr >> 26 & 0x3F
@@ -263,15 +291,15 @@ def syndrome(esr: int) -> Fault:
         return Fault(what, trap=esr & 0xFFFF)
     if kind not in (0x20, 0x21, 0x24, 0x25):
         return Fault(what)
-    status = esr & 0x3F
-    if status >> 2 in _FAULTS:
-        cause = f"{_FAULTS[status >> 2]} (level {status & 3})"
-    else:
-        cause = {
-            0b010000: "the memory system reported an error (external abort)",
-            0b010001: "the pointer's tag is not that of the memory (MTE)",
-            0b100001: "the address is not aligned as this instruction wants it",
-            0b110000: "conflicting entries in the TLB",
-        }.get(status, f"fault status 0x{status:02x}")
     write = bool(esr >> 6 & 1) if kind in (0x24, 0x25) else None
-    return Fault(what, write, cause)
+    return Fault(what, write, _cause(esr & 0x3F))
+
+
+def fault_status(fsr: int, *, data: bool) -> Fault:
+    """What a fault status register of 32 bits says, of a data or a prefetch abort."""
+    what = _CLASSES[0x24 if data else 0x20]
+    write = bool(fsr >> 11 & 1) if data else None
+    if fsr >> 9 & 1:
+        return Fault(what, write, _cause(fsr & 0x3F))
+    status = fsr >> 6 & 0x10 | fsr & 0xF
+    return Fault(what, write, _SHORT.get(status, f"fault status 0x{status:02x}"))

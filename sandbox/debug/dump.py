@@ -64,6 +64,7 @@ class Dump:
     assertion: Place | None = None
     panic: Place | None = None
     esr: int | None = None
+    fsr: int | None = None  # of a core of 32 bits
     cpu: int | None = None
     registers: dict[str, int] = field(default_factory=dict)
     ta: str | None = None

@@ -46,7 +46,7 @@ _ELF = re.compile(
     r" @ (0x[0-9a-fA-F]{1,16})"
 )
 CALL = re.compile(r"^\s*(0x[0-9a-fA-F]{1,16})\s*$")
-_ESR = re.compile(r"^\s*(?:esr|fsr) (0x[0-9a-fA-F]{1,16})")
+_STATUS_REGISTER = re.compile(r"^\s*(esr|fsr) (0x[0-9a-fA-F]{1,16})")
 _CPU = re.compile(r"^\s*cpu #(\d{1,4})\b")
 _REGISTERS = re.compile(
     r"\b(x\d{1,2}|r\d{1,2}|elr|sp_el0|sp|lr|pc|ip)\s+(?:0x)?([0-9a-fA-F]{8,16})\b"
@@ -97,8 +97,11 @@ def take(dump: Dump, said: str) -> bool:
         dump.wanted_bytes = int(found[1])
     elif found := _LOAD.search(said):
         dump.load_address = number(found[1])
-    elif found := _ESR.match(said):
-        dump.esr = number(found[1])
+    elif found := _STATUS_REGISTER.match(said):
+        if found[1] == "esr":
+            dump.esr = number(found[2])
+        else:
+            dump.fsr = number(found[2])
     elif found := _CPU.match(said):
         dump.cpu = int(found[1])
     elif take_words(dump, said):

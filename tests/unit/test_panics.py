@@ -283,6 +283,80 @@ def test_sources_are_found_below_the_given_folders(crash: Crash, tmp_path: Path)
     assert panic.frames[0].line == line_of("store") and not panic.frames[0].source
 
 
+CORE_C = """
+static volatile int *target;
+void fault(void) { *target = 1; }
+__attribute__((noinline)) int handler(void) { fault(); return 2; }
+int _start(void) { return handler() + 1; }
+"""
+
+
+def test_the_core_is_found_where_it_was_moved_to(tmp_path: Path) -> None:
+    """OP-TEE is linked for one address and runs at another; TF-A stays where it is."""
+    (tmp_path / "core.c").write_text(CORE_C)
+    elf = tmp_path / "tee.elf"
+    command = ["aarch64-linux-gnu-gcc", "-g", "-O1", "-fno-inline", "-static", "-nostdlib"]
+    command += ["-Wl,-Ttext-segment=0xe100000", "-o", os.fspath(elf), "core.c"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=60)
+    names = subprocess.run(
+        ["aarch64-linux-gnu-nm", elf], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    found = {name: int(value, 16) for value, _, name in map(str.split, names.splitlines())}
+    moved = 0x83861000 - symbolise.link_address(elf)
+    lines = [
+        "E/TC:0 0 Core data-abort at address 0x0 (translation fault)",
+        "E/TC:0 0  esr 0x96000046  ttbr0 0x1   ttbr1 0x00000000   cidr 0x0",
+        "E/TC:0 0 TEE load address @ 0x83861000",
+        "E/TC:0 0 Call stack:",
+        f"E/TC:0 0  0x{found['fault'] + moved:08x}",
+        f"E/TC:0 0  0x{found['handler'] + moved:08x}",
+    ]
+    (panic,) = explained("\n".join(lines), Explainer(ElfFiles([tmp_path])))
+    assert [frame.function for frame in panic.frames] == ["fault", "handler"]
+    assert [frame.line for frame in panic.frames] == [3, 4]
+    assert "0x0 (a NULL pointer) in fault() at" in panic.headline
+    elf.rename(tmp_path / "bl31.elf")
+    text = f"PANIC at PC : 0x{found['handler']:016x}"
+    (panic,) = explained(text, Explainer(ElfFiles([tmp_path])))
+    assert panic.frames[0].function == "handler"
+
+
+def test_a_dump_of_32_bits() -> None:
+    lines = [
+        "E/TC:0 0 User mode data-abort at address 0x4 (translation fault)",
+        "E/TC:0 0  fsr 0x00000805  ttbr0 0x0e17406a  ttbr1 0x0e16c06a  cidr 0x1",
+        "E/TC:0 0  cpu #0          cpsr 0x60000030",
+        "E/TC:0 0  r0 0x00000000      r4 0x00000001    r8 0x00000000   r12 0x00000000",
+        "E/TC:0 0  r1 0x00000001      r5 0x00000002    r9 0x00000000    sp 0x00102f60",
+        "E/TC:0 0  r2 0x00000003      r6 0x00000004   r10 0x00000000    lr 0x0011a2c5",
+        "E/TC:0 0  r3 0x00000005      r7 0x00102f60   r11 0x00000000    pc 0x0011a2b0",
+    ]
+    (panic,) = explained("\n".join(lines))
+    assert panic.headline == "wrote to a NULL pointer (0x4)"
+    assert "translation fault: nothing is mapped there (level 1)" in panic.meaning[0]
+    values = {register.name: register.value for register in panic.registers}
+    assert (values["pc"], values["r7"], len(values)) == (0x11A2B0, 0x102F60, 16)
+
+
+def test_modules_of_linux_have_names() -> None:
+    lines = [
+        "[    5.1] Unable to handle kernel paging request at virtual address ffff800081000000",
+        "[    5.1] Internal error: Oops: 0000000096000047 [#1] SMP",
+        "[    5.1] pc : optee_do_call_with_arg+0x5c/0x2a0 [optee]",
+        "[    5.1] Call trace:",
+        "[    5.1]  optee_do_call_with_arg+0x5c/0x2a0 [optee] (P)",
+        "[    5.1]  tee_ioctl+0x10c/0x1f8 [tee]",
+        "a program prints in between",
+        "[    5.1] ---[ end trace 0000000000000000 ]---",
+        "[    5.2] Kernel panic - not syncing: Oops: Fatal exception",
+        "[    5.2] ---[ end Kernel panic - not syncing: Oops: Fatal exception ]---",
+    ]
+    (panic,) = explained("\n".join(lines))
+    assert panic.trouble is Trouble.KERNEL_PANIC and len(panic.lines) == len(lines) - 1
+    assert [frame.image for frame in panic.frames] == ["optee", "tee"]
+    assert "in optee_do_call_with_arg()" in panic.headline
+
+
 # Two at a time -----------------------------------------------------------------------------------
 
 
