@@ -111,7 +111,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_build_options(parser: argparse.ArgumentParser, *, as_json: bool = True) -> None:
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a project, a `ta` folder or more")
+    parser.add_argument(
+        "folder", type=Path, metavar="DIR", help="a project, a `ta` folder, or many"
+    )
     parser.add_argument(
         "--set",
         dest="variables",

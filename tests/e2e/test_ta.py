@@ -285,7 +285,7 @@ def test_a_new_project_is_whole(options: list[str], machine: Machine, tmp_path: 
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 passed" in done.stdout
+    assert "11 passed" in done.stdout
     ran = run_sandbox("ta", "new", "fresh", "--into", tmp_path, "--json")
     assert ran.status == 2
 

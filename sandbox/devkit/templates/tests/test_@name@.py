@@ -56,9 +56,10 @@ def test_digest(session, data):
     assert digest.data == hashlib.sha256(data).digest()
 
 
-def test_a_short_buffer_is_told_what_is_needed(session):
+@pytest.mark.parametrize("size", [31, None], ids=["short", "null"])
+def test_too_little_room_is_told_what_is_needed(session, size):
     with pytest.raises(TeeError) as refused:
-        session.invoke(CMD_DIGEST, (MemrefIn(b"hello"), MemrefOut(31)))
+        session.invoke(CMD_DIGEST, (MemrefIn(b"hello"), MemrefOut(size)))
     assert refused.value.result is TeeResult.SHORT_BUFFER
     assert refused.value.needed_bytes == 32
 

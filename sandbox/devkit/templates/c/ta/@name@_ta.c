@@ -88,7 +88,10 @@ static TEE_Result cmd_digest(uint32_t param_types,
 	if (param_types != exp_param_types)
 		return TEE_ERROR_BAD_PARAMETERS;
 
-	if (params[1].memref.size < DIGEST_SIZE) {
+	/* Clients may pass null references, with whatever size. */
+	if (!params[0].memref.buffer && params[0].memref.size)
+		return TEE_ERROR_BAD_PARAMETERS;
+	if (!params[1].memref.buffer || params[1].memref.size < DIGEST_SIZE) {
 		params[1].memref.size = DIGEST_SIZE;
 		return TEE_ERROR_SHORT_BUFFER;
 	}

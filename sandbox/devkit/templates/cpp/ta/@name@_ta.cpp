@@ -87,7 +87,11 @@ private:
 
 		check_types(param_types, TEE_PARAM_TYPE_MEMREF_INPUT,
 			    TEE_PARAM_TYPE_MEMREF_OUTPUT);
-		if (params[1].memref.size < digest_size) {
+		/* Clients may pass null references, with whatever size. */
+		if (!params[0].memref.buffer && params[0].memref.size)
+			throw Error{TEE_ERROR_BAD_PARAMETERS};
+		if (!params[1].memref.buffer ||
+		    params[1].memref.size < digest_size) {
 			params[1].memref.size = digest_size;
 			throw Error{TEE_ERROR_SHORT_BUFFER};
 		}

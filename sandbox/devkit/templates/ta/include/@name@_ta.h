@@ -30,7 +30,7 @@
  * Return codes:
  * TEE_SUCCESS
  * TEE_ERROR_BAD_PARAMETERS - Other parameter types
- * TEE_ERROR_SHORT_BUFFER - memref[1] is too small; its size is set to 32
+ * TEE_ERROR_SHORT_BUFFER - memref[1] has no room; its size is set to 32
  * TEE_ERROR_OUT_OF_MEMORY
  */
 #define TA_@NAME@_CMD_DIGEST		1
