@@ -27,8 +27,8 @@ _TRACE = re.compile(r"\*?(?P<level>[UEIDFM])/(?P<prefix>\w{1,16}):")
 _TRUSTED_FIRMWARE = re.compile(r"(?P<level>ERROR|WARNING|NOTICE|INFO|VERBOSE): +")
 _FIRMWARE_PANIC = re.compile(r"PANIC (?:in EL3|at PC)|ASSERT: |Unhandled .*Exception |BACKTRACE:")
 _DAEMON = re.compile(r"(?P<daemon>tee-supplicant|cml-ca|sandbox-agent)(?:\[\d+\])?: ")
-# libteec's and tee-supplicant's own form: ERR [84] TSUP:main:803: ...
-_TEE_CLIENT = re.compile(r"(?P<level>ERR|INF|DBG|FLW) \[\d+\] (?P<prefix>TSUP|TEEC):")
+# tee-supplicant's and libteec's own form: ERR [84] TEES:main:803: ... (TSUP in older ones)
+_TEE_CLIENT = re.compile(r"(?P<level>ERR|INF|DBG|FLW) \[\d+\] (?P<prefix>TEES|TSUP|TEEC):")
 _NAMED_TA = re.compile(UUID)
 _CLOCK = re.compile(r"clock (?P<count>\d{1,20}) (?P<frequency>\d{1,12})$")
 
@@ -96,7 +96,7 @@ def _normal(line: str) -> Parsed:
             counter_s = int(clock["count"]) / max(int(clock["frequency"]), 1)
         level = _LEVELS.get(text[daemon.end() :].partition(":")[0].upper())
     elif client := _TEE_CLIENT.match(text):
-        source = Source.TEE_SUPPLICANT if client["prefix"] == "TSUP" else Source.CONSOLE
+        source = Source.CONSOLE if client["prefix"] == "TEEC" else Source.TEE_SUPPLICANT
         level = _LEVELS[client["level"]]
     elif text.startswith("@sandbox "):
         source, level = Source.CONSOLE, Level.INFO

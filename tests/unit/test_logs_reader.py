@@ -50,7 +50,7 @@ LINES = [
     (N, "cml-ca: serving", Source.CML_CA, None, None, "cml-ca: serving"),
     (N, "[    2.203992] sandbox-agent: clock", Source.AGENT, None, None, "sandbox-agent: clock"),
     (N, "[    2.2] ERR [84] TSUP:main:8: x", Source.CONSOLE, None, None, None),
-    (N, "[    2.200000] ERR [84] TSUP:main:8: x", Source.TEE_SUPPLICANT, Level.ERROR, None, None),
+    (N, "[    2.200000] ERR [84] TEES:main:8: x", Source.TEE_SUPPLICANT, Level.ERROR, None, None),
     (N, "[    1.090309] @sandbox init 1.02", Source.CONSOLE, Level.INFO, None, None),
     (N, "[    1.090309] @sandbox failed share: x", Source.CONSOLE, Level.ERROR, None, None),
     (N, "~ # ls", Source.CONSOLE, None, None, "~ # ls"),
