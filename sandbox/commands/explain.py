@@ -32,8 +32,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Find the panics of TAs, OP-TEE, TF-A and Linux, and say who panicked, where in"
         " the source, and what it usually means: in the consoles of the machine (also of its last"
         " boot, when it is down), or in FILE, which may come from any board with OP-TEE.",
-        epilog="Examples: sandbox explain; sandbox explain uart.log --symbols out/arm/core"
-        " --symbols ta/; xclip -o | sandbox explain - --symbols my_ta.elf",
+        epilog="Examples: sandbox explain; sandbox explain uart.log --symbols optee_os/out"
+        " --symbols my_ta; xclip -o | sandbox explain - --symbols my_ta.elf",
     )
     parser.add_argument(
         "file", nargs="?", metavar="FILE", help="a log, or - for standard input (the machine's)"
@@ -44,7 +44,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=[],
         type=place,
         metavar="DIR|ELF",
-        help="where <uuid>.elf of TAs, tee.elf, ldelf.elf and bl31.elf are; may be given again",
+        help="<uuid>.elf of a TA, tee.elf, ldelf.elf or bl31.elf, or a folder with such files in it"
+        " or below; may be given again",
     )
     parser.add_argument(
         "--source",

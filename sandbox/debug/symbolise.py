@@ -44,17 +44,18 @@ class ElfFiles:
     def __init__(self, places: Sequence[Path]) -> None:
         self._places = places
 
-    def path(self, name: str) -> Path | None:
-        if not re.fullmatch(r"[0-9a-z-]{1,48}", name):
-            return None
-        names = [f"{alias}.elf" for alias in self._ALIASES.get(name, (name,))]
+    @functools.cached_property
+    def _found(self) -> dict[str, Path]:
+        """The first of each name; below folders too, as builds leave them."""
+        found: dict[str, Path] = {}
         for place in self._places:
-            if place.is_file() and place.name in names:
-                return place
-            for file in names:
-                if (place / file).is_file():
-                    return place / file
-        return None
+            for path in [place] if place.is_file() else sorted(place.rglob("*.elf")):
+                found.setdefault(path.name, path)
+        return found
+
+    def path(self, name: str) -> Path | None:
+        names = self._ALIASES.get(name, (name,))
+        return next((self._found[f"{n}.elf"] for n in names if f"{n}.elf" in self._found), None)
 
 
 class FirstOf:

@@ -475,6 +475,9 @@ def test_names_of_elf_files_cannot_lead_astray(tmp_path: Path) -> None:
     elves = FirstOf(ElfFiles([tmp_path / "in"]))
     assert elves.path("../out") is None and elves.path("out") is None
     assert elves.path("core") == tmp_path / "in" / "tee.elf"
+    # As builds leave them, in folders of folders.
+    assert ElfFiles([tmp_path]).path("core") == tmp_path / "in" / "tee.elf"
+    assert ElfFiles([tmp_path / "in" / "tee.elf"]).path("core") is not None
 
 
 # Codes -------------------------------------------------------------------------------------------
