@@ -2,16 +2,19 @@
 """The machines that are up while a test runs: what they say is held against that test."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from sandbox.errors import GuestError
 from sandbox.logs.format import line
+from sandbox.machine.deadline import Deadline
 from sandbox.machine.machine import Machine
 from sandbox.testing.console import Console, Expectation
 
 # The last of each machine; all are in its folder.
 _EVIDENCE_LINES = 500
+_POLL_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -95,8 +98,14 @@ class Bench:
         """Of each machine, what is bad, was not expected, and was not told before."""
         return [alarm for place in self._places if (alarm := place.alarm())]
 
-    def missing(self) -> str:
-        """What the test's marker names and no machine has shown; empty if nothing."""
+    def missing(self, timeout_s: float = 10.0) -> str:
+        """What the test's marker names and no machine has shown in time; empty if nothing."""
+        deadline = Deadline(timeout_s)
+        while self._still_missing() and not deadline.expired:
+            time.sleep(_POLL_S)
+        return self._still_missing()
+
+    def _still_missing(self) -> str:
         for place in self._places:
             place.console.still_missing(self._expectation)
         return self._expectation.missing

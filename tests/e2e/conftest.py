@@ -1,28 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One machine for the whole session, in a state folder of its own; the cache is the user's."""
+"""What the tests of this project add to the pytest plugin's fixtures: photos, and sessions of our
+client application."""
 
 import contextlib
-import os
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from real_stack import ROOT, Client, run_sandbox
+from real_stack import ROOT, Client
 
-from sandbox import paths
 from sandbox.commands import photos
 from sandbox.log import SilentProgress
 from sandbox.machine.boot import GUEST_SHARE
-from sandbox.machine.console import bad_pattern
-from sandbox.machine.folder import World
-from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
-
-NAME = "e2e"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,40 +25,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test touches the user's machines or keys."""
-    folder = tmp_path_factory.mktemp("state")
+def environment(sandbox_environment: dict[str, str]) -> Iterator[None]:
+    """The command `sandbox` means the tests' machine too, and never the user's machines or keys."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_STATE_HOME", os.fspath(folder))
-        patch.setenv("SANDBOX_MACHINE", NAME)
+        for name, value in sandbox_environment.items():
+            patch.setenv(name, value)
         # Half the default: less for the memory search to go through.
         patch.setenv("SANDBOX_MEMORY_MIB", "512")
-        yield folder
-
-
-@pytest.fixture(scope="session")
-def booted(state: Path) -> Iterator[dict[str, Any]]:
-    """What `sandbox up --json` says."""
-    del state
-    ran = run_sandbox("up", "--json", timeout_s=1800.0)
-    try:
-        assert ran.status == 0, ran.stderr
-        yield ran.json
-    finally:
-        down = run_sandbox("down")
-    assert down.status == 0, down.stderr
-
-
-@pytest.fixture(scope="session")
-def machine(booted: dict[str, Any]) -> Machine:
-    del booted
-    return Machine(NAME, paths.machine_dir(NAME))
-
-
-@pytest.fixture
-def guest(machine: Machine) -> Iterator[Guest]:
-    with machine.guest() as connected:
-        yield connected
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -112,20 +79,3 @@ def client(machine: Machine) -> Iterator[Client]:
         made.provision()
         made.load()
         yield made
-
-
-@pytest.fixture(autouse=True)
-def no_panic(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Neither world has broken down during the test."""
-    if "booted" not in request.fixturenames:
-        yield
-        return
-    machine: Machine = request.getfixturevalue("machine")
-    logs = {world: machine.folder.log(world) for world in World}
-    begin = {world: log.stat().st_size for world, log in logs.items()}
-    expected = {n for m in request.node.iter_markers("sandbox_expects") for n in m.args}
-    yield
-    for world, log in logs.items():
-        for line in log.read_bytes()[begin[world] :].decode(errors="replace").splitlines():
-            pattern = bad_pattern(world, line)
-            assert pattern is None or pattern.name in expected, f"{pattern.name}: {line}"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every kind of bad input, refused by name; after each, the same session still works.
 
-That no TA and no kernel has panicked is checked after every test (no_panic in conftest.py).
+That no TA and no kernel has panicked is checked after every test, by the pytest plugin.
 """
 
 import os

@@ -57,7 +57,7 @@ def pieces(data: bytes, count: int, size: int = 32) -> list[bytes]:
 
 
 def test_no_secret_is_in_the_normal_world(
-    client: Client, machine: Machine, guest: Guest, normal_world_memory: Any, booted: dict[str, Any]
+    client: Client, machine: Machine, guest: Guest, normal_world_memory: Any
 ) -> None:
     photo_path = ROOT / "fixtures/photos/astronaut.jpg"
     photo = photo_path.read_bytes()
@@ -91,18 +91,25 @@ def test_no_secret_is_in_the_normal_world(
 
     marker = os.urandom(24).hex()
     # A guest process that holds a known string while memory is read.
-    with guest.lines(["sh", "-c", f"kept={marker}; read line; echo $kept"]) as holder:
-        memory = normal_world_memory(machine, booted["memory_mib"])
+    script = f"kept={marker}; echo here; read line; echo $kept"
+    with guest.lines(["sh", "-c", script]) as holder:
+        assert holder.receive(30.0) == "here"
+        record = machine.status().record
+        assert record is not None
+        memory = normal_world_memory(machine, record.memory_mib)
         holder.send("go")
-        assert holder.receive(10.0) == marker
+        assert holder.receive(30.0) == marker
 
+    # Of what passed through, other programs have got some pages since.
     expected = {
-        "a string in a process": marker.encode(),
-        "the sealed photo": sealed.stream[4096 : 4096 + 32],
-        "the sealed result": sealed_result[-48:],
+        "a string in a process": [marker.encode()],
+        "the sealed photo": pieces(sealed.stream, 100),
+        "the sealed result": pieces(sealed_result, 20),
     }
-    for what, pattern in expected.items():
-        assert memory.find(pattern) >= 0, f"the search does not even find {what}"
+    for what, patterns in expected.items():
+        assert any(memory.find(pattern) >= 0 for pattern in patterns), (
+            f"the search does not even find {what}"
+        )
     for what, patterns in secrets.items():
         for pattern in patterns:
             at = memory.find(pattern)
