@@ -23,6 +23,7 @@ _FOOTER = 34
 _NARROWEST = 1.0
 _FONT = 12
 _LETTER = 7.0  # of that font, about
+_TITLE_LETTERS = 90  # of a bigger one, beside the links
 
 # Hue, saturation, lightness.
 _COLOURS = {
@@ -107,7 +108,8 @@ def _document(
         f' width="{_WIDTH}" height="{height}" font-family="Verdana, DejaVu Sans, sans-serif"'
         f' font-size="{_FONT}">\n<style>{_STYLE}</style>\n'
         f'<rect width="100%" height="100%" fill="#fdfdfc"/>\n'
-        f'<text x="{_MARGIN}" y="26" font-size="18" font-weight="bold">{_text(title)}</text>\n'
+        f'<text x="{_MARGIN}" y="26" font-size="18" font-weight="bold">'
+        f"{_text(_cut(title, _TITLE_LETTERS))}</text>\n"
         f'<text x="{_MARGIN}" y="46" fill="#555">{_text(subtitle(profile))}</text>\n'
     )
     yield from _legend(profile, idle=idle)
@@ -158,7 +160,7 @@ def _drawn(box: _Box, whole: int, profile: Profile, base: int) -> str:
     )
     room = int((box.width - 6) / _LETTER)
     name = box.frame.name
-    shown = name if len(name) <= room else f"{name[: room - 2]}.." if room >= 4 else ""
+    shown = _cut(name, room) if room >= 4 or len(name) <= room else ""
     return (
         f'<g class="f" data-n="{_text(name)}" data-d="{box.depth}">'
         f"<title>{_text(about)}</title>"
@@ -166,6 +168,10 @@ def _drawn(box: _Box, whole: int, profile: Profile, base: int) -> str:
         f' fill="{_colour(box.frame.kind, name)}"/>'
         f'<text x="{box.x + 3:.2f}" y="{y + 13}">{_text(shown)}</text></g>\n'
     )
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else f"{text[: room - 2]}.."
 
 
 def _colour(kind: Kind, name: str = "") -> str:
