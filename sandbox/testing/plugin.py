@@ -6,6 +6,7 @@ until a test asks for one of its fixtures.
 """
 
 import contextlib
+import functools
 import os
 import sys
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sandbox.build.images import BootImages
+    from sandbox.debug.gdb import Gdb
     from sandbox.devkit.build import Built
     from sandbox.devkit.build import Settings as BuildSettings
     from sandbox.log import Progress
@@ -382,6 +384,18 @@ def tee_session(tee_context: "TEEContext") -> Iterator[Callable[..., "Session"]]
             return stack.enter_context(tee_context.open_session(uuid, parameters, **how))
 
         yield open_session
+
+
+@pytest.fixture
+def gdb(machine: "Machine") -> Callable[..., contextlib.AbstractContextManager["Gdb"]]:
+    """gdb on a TA, OP-TEE or Linux of `machine`, without a terminal.
+
+    `with gdb("ta", NAME_OR_UUID) as debugger:`, or `gdb("core")`, `gdb("kernel")`; the machine
+    stands still until `debugger.cont()`, and runs after the block.
+    """
+    from sandbox.debug.gdb import attach
+
+    return functools.partial(attach, machine)
 
 
 @pytest.fixture

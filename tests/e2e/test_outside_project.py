@@ -23,7 +23,7 @@ def project(tmp_path: Path) -> Path:
     """The examples in a folder, each in the file that it names."""
     page = (ROOT / "docs/pytest.md").read_text()
     examples = re.findall(r"^```python\n(# (test_\w+\.py)\n.*?)^```$", page, re.M | re.S)
-    assert [name for _, name in examples] == ["test_hello.py", "test_adder.py"]
+    assert [name for _, name in examples] == ["test_hello.py", "test_adder.py", "test_debug.py"]
     for text, name in examples:
         (tmp_path / name).write_text(text)
     shutil.copytree(ROOT / "tests/e2e/adder", tmp_path / "adder")
@@ -47,11 +47,11 @@ def test_the_documentations_examples(project: Path) -> None:
         timeout=900,
     )
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "1 failed, 7 passed" in done.stdout, done.stdout
+    assert "1 failed, 8 passed" in done.stdout, done.stdout
 
     # The failure has the line of the source that panicked, on the terminal and in the XML.
     cases = ElementTree.parse(project / "out.xml").findall(".//testcase")
-    assert len(cases) == 8
+    assert len(cases) == 9
     (failed,) = [case for case in cases if case.find("failure") is not None]
     assert failed.get("name") == "test_crash"
     told = failed.findtext("failure") or ""
