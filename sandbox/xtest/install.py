@@ -15,21 +15,19 @@ FOLDER = "/run/xtest"
 # Names the archive that was unpacked. Gone after a reboot, as the files themselves are.
 _MARKER = f"{FOLDER}/archive"
 _UNPACK_S = 120.0
-# The plugin that case 1033 calls is found only by a tee-supplicant that starts after it came: so it
-# is started anew, with the same arguments and with its output where it was.
+# The plugin that case 1033 calls is found only by a tee-supplicant that starts after it came.
 _UNPACK = f"""
 set -e
 mkdir -p {FOLDER}
 cd /
 busybox cpio -idu <"$1"
-pid=$(pidof tee-supplicant)
-archive=$2
-set -- $(tr '\\0' '\\n' <"/proc/$pid/cmdline")
-exec 3>>"/proc/$pid/fd/1"
-kill "$pid"
-while [ -d "/proc/$pid" ]; do usleep 10000; done
-"$@" >&3 2>&3 3>&-
-echo "$archive" >{_MARKER}
+if pid=$(pidof tee-supplicant); then
+    kill "$pid"
+    while [ -d "/proc/$pid" ]; do usleep 10000; done
+fi
+. /etc/init.d/tee-supplicant
+start_tee_supplicant || {{ echo "tee-supplicant does not start again" >&2; exit 1; }}
+echo "$2" >{_MARKER}
 """
 
 
