@@ -79,6 +79,7 @@ class Dump:
     wanted_bytes: int | None = None
     mixed: bool = False  # lines of another dump came between, and some may be swapped
     stack_began: bool = False
+    ended: bool = False  # no more can come
 
     def keep(self, text: str) -> None:
         if len(self.lines) < LINES_LIMIT:

@@ -189,20 +189,15 @@ class Parser:
             self._kernel_stamped = stamp is not None
             dump.keep(text)
             linux.take(dump, said)
-            return done
+            return [*done, *(self._end("kernel") if dump.ended else [])]
         if dump is None or (self._kernel_stamped and stamp is None):
             # Programs write to the same console.
             return []
-        if pattern is None and dump.stack_began and dump.kernel_calls:
-            if not linux.CALL.match(said) and not linux.is_part(said):
-                return self._end("kernel")
+        if pattern is None and not linux.goes_on(dump, said):
+            return self._end("kernel")
         dump.keep(text)
         if pattern is not None and pattern.name is Trouble.KERNEL_PANIC:
             # What began as an oops ends as this.
             dump.trouble = Trouble.KERNEL_PANIC
         linux.take(dump, said)
-        if len(dump.lines) >= LINES_LIMIT or linux.END.search(said):
-            # An oops may still become a panic.
-            if dump.trouble is Trouble.KERNEL_PANIC or len(dump.lines) >= LINES_LIMIT:
-                return self._end("kernel")
-        return []
+        return self._end("kernel") if dump.ended or len(dump.lines) >= LINES_LIMIT else []

@@ -27,7 +27,10 @@ _MACHINERY = {
     "get_fault_type", "abort_handler", "el1_sync_abort", "_utee_panic", "utee_panic", "TEE_Panic",
     "__stack_chk_fail", "read_pc", "read_fp", "backtrace", "get_stack_hard_limits",
 }  # fmt: skip
-_LINUX_MACHINERY = {"dump_backtrace", "show_stack", "dump_stack_lvl", "dump_stack", "panic", "die"}
+_LINUX_MACHINERY = {
+    "dump_backtrace", "show_stack", "dump_stack_lvl", "dump_stack", "panic", "die",
+    "dump_header", "oom_kill_process", "out_of_memory",
+}  # fmt: skip
 # Where OP-TEE keeps the libraries that are linked into the core and into each TA.
 _LIBRARIES = ("lib/libutee/", "lib/libutils/", "lib/libunw/", "lib/libmbedtls/", "lib/libdl/")
 _ENTRY = "user_ta_header.c"
