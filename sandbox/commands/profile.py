@@ -76,7 +76,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--seconds",
         type=seconds,
         metavar="S",
-        help=f"for so long ({_DEFAULT_S:.0f}; with a command: until it ends, but no longer)",
+        help=f"for so long ({_DEFAULT_S:.0f}); with a command: its first S seconds (until it ends)",
     )
     parser.add_argument(
         "--rate",
@@ -116,6 +116,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     form = args.format
     if args.out is not None and form is None:
         form = Format.FOLDED if to_stdout else Format.of(args.out)
+    if args.out is not None and args.out.is_dir():
+        raise UserError(f"{args.out} is a folder", "Name the file, too.")
     machine = context.machine()
     limit_s = args.seconds or (None if command else _DEFAULT_S)
     # What the command prints must not end up in ours.
@@ -257,9 +259,12 @@ def rendered(profile: Profile, form: Format, title: str, *, by_core: bool, idle:
 def _write(path: Path, text: str) -> None:
     if path == Path("-"):
         print(text, end="")
-    else:
+        return
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _percent(count: int, whole: int) -> float:

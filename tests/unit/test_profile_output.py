@@ -124,3 +124,9 @@ def test_the_format_is_in_the_name(name: str, form: Format) -> None:
 def test_a_name_without_a_format() -> None:
     with pytest.raises(UserError, match="cannot tell the format"):
         Format.of(Path("profile.png"))
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        command._write(tmp_path / "file" / "profile.svg", "")
