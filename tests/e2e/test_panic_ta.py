@@ -191,7 +191,7 @@ def test_the_heap_of_the_core_is_full(context: TEEContext, machine: Machine) -> 
     with contextlib.ExitStack() as stack, context.open_session(TA) as session:
         with pytest.raises(TeeError):
             for _ in range(REGISTERED_MAX):
-                memory = stack.enter_context(context.register(bytes(32 << 20)))
+                memory = stack.enter_context(context.allocate(32 << 20))
                 session.invoke(commands()["NOTHING"], (MemrefPartialOut(memory, 0, 16),))
     (panic, *_) = said.panics()
     assert panic.trouble is Trouble.OUT_OF_SECURE_MEMORY, panic.report()
