@@ -148,8 +148,15 @@ class Guest:
 
     def lines(self, argv: Sequence[str], *, timeout_s: float = 10.0) -> GuestLines:
         """Start a command and talk to it line by line; close it when done."""
-        lines = GuestLines(self.connection(Deadline(timeout_s)), argv)
+        deadline = Deadline(timeout_s)
+        connection = self.connection(deadline)
+        lines = GuestLines(connection, argv)
         self._open.add(lines)
+        try:
+            connection.flush(deadline)
+        except TimeoutError as error:
+            lines.close()
+            raise GuestTimeout(f"cannot start {argv[0]} within {timeout_s:.0f} s") from error
         return lines
 
     def run(

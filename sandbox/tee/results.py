@@ -2,7 +2,7 @@
 """TEE_Result and its origin, by name, and what each usually means.
 
 Codes: GlobalPlatform's TEE Internal Core API 1.3.1 and Sockets API 1.0, and OP-TEE's extensions.
-tests/agent/test_optee_names.py compares them with OP-TEE's headers.
+tests/e2e/test_tee_client.py compares them with OP-TEE's headers.
 """
 
 from collections.abc import Sequence
