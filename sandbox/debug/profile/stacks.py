@@ -2,7 +2,7 @@
 """Named stacks, how often each was seen, and what that says: shares and top functions."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -117,7 +117,3 @@ class Profile:
 def _owner(stack: Stack) -> Frame:
     """The frame that says whose time it is: below the worlds, or TF-A itself."""
     return stack.frames[1] if stack.frames[0].kind is Kind.WORLD else stack.frames[0]
-
-
-def leaf_first(stacks: Iterable[Stack]) -> list[str]:
-    return [stack.frames[-1].name for stack in stacks]
