@@ -56,12 +56,14 @@ static void digest(TEEC_Session *sess, char *text, uint8_t *out)
 static void show(TEEC_Session *sess, char *text)
 {
 	uint8_t result[DIGEST_SIZE] = { 0 };
+	uint32_t total = 0;
 	size_t i = 0;
 
 	digest(sess, text, result);
+	total = add(sess, strlen(text));
 	for (i = 0; i < sizeof(result); i++)
 		printf("%02x", result[i]);
-	printf("  %s (%u bytes so far)\n", text, add(sess, strlen(text)));
+	printf("  %s (%u bytes so far)\n", text, total);
 }
 
 int main(int argc, char *argv[])

@@ -99,10 +99,12 @@ private:
 
 void show(Session &sess, const std::string &text)
 {
-	for (uint8_t byte : sess.digest(text))
+	auto digest = sess.digest(text);
+	uint32_t total = sess.add(text.size());
+
+	for (uint8_t byte : digest)
 		std::printf("%02x", byte);
-	std::printf("  %s (%u bytes so far)\n", text.c_str(),
-		    sess.add(text.size()));
+	std::printf("  %s (%u bytes so far)\n", text.c_str(), total);
 }
 
 } // namespace
