@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from real_stack import ROOT, run_sandbox
@@ -138,18 +138,19 @@ def test_a_tree_of_many(machine: Machine, guest: Guest, tmp_path: Path) -> None:
 def test_one_instance_that_is_kept_keeps_its_code(machine: Machine, tmp_path: Path) -> None:
     """Which `ta push` says, and only then."""
     counter = copied("counter", tmp_path)
-    # Not the one of the tree above: that may be loaded already.
-    edit(counter / "ta/Makefile", str(COUNTER), str(OTHER))
+    # One that cannot be loaded already, by another test or an earlier run.
+    uuid = UUID(f"{uuid4().hex[:8]}-4d6c-4c83-9c27-2f1d7a3c5b02")
+    edit(counter / "ta/Makefile", str(COUNTER), str(uuid))
     header = counter / "ta/include/counter_ta.h"
-    header.write_text(header.read_text().replace("e2e00002", "e2e00009").replace("0x02", "0x09"))
+    edit(header, "e2e00002", f"{uuid.time_low:08x}")
     assert push(machine, built(counter)).remarks == ()
     with TEEContext(machine) as context:
-        with context.open_session(OTHER) as session:
+        with context.open_session(uuid) as session:
             first = answer(session)
         edit(header, "STEP\t\t1", "STEP\t\t100")
         (remark,) = push(machine, built(counter)).remarks
         assert "kept alive" in remark and "old code" in remark
-        with context.open_session(OTHER) as session:
+        with context.open_session(uuid) as session:
             assert answer(session) == first + 1
 
 
