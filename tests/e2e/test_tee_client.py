@@ -7,15 +7,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import UUID
 
 import cbor2
 import pytest
 from real_stack import ROOT
 
+from sandbox.build import recipe
 from sandbox.errors import GuestError
-from sandbox.machine.agent import GuestUnreachable
+from sandbox.log import SilentProgress
+from sandbox.machine.agent import GuestTimeout, GuestUnreachable
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.machine import Machine
 from sandbox.tee import (
@@ -25,6 +28,7 @@ from sandbox.tee import (
     MemrefInOut,
     MemrefOut,
     MemrefPartialIn,
+    MemrefPartialInOut,
     MemrefPartialOut,
     MemrefWhole,
     Session,
@@ -33,8 +37,10 @@ from sandbox.tee import (
     TeeOrigin,
     TeeResult,
     ValueIn,
+    ValueInOut,
     ValueOut,
 )
+from sandbox.tee import wire as tee_wire
 from sandbox.tee.stats import STATS_UUID, Pool, Stats
 from sandbox.tee_abi import ABI_VERSION, ERROR_BASE, INFO_MAX_BYTES, TA_UUID, Command, Status
 
@@ -97,6 +103,7 @@ def test_what_the_ta_refuses(session: Session) -> None:
 
 
 @pytest.mark.sandbox_expects("ldelf failure")
+@pytest.mark.sandbox_expects("ldelf failure")
 def test_no_such_ta(context: TEEContext) -> None:
     with pytest.raises(TeeError, match="No TA|ITEM_NOT_FOUND") as caught:
         context.open_session(NO_SUCH_TA)
@@ -109,6 +116,7 @@ def test_no_such_tee(machine: Machine) -> None:
     assert refusal(TEEContext, machine, "no-such-tee")[0] is TeeResult.ITEM_NOT_FOUND
 
 
+@pytest.mark.sandbox_expects("out of secure memory")
 @pytest.mark.sandbox_expects("out of secure memory")
 def test_a_memref_too_big_for_op_tee(session: Session) -> None:
     result, _ = refusal(session.invoke, Command.MODEL_PUSH, [MemrefIn(bytes(32 << 20))])
@@ -224,6 +232,99 @@ def test_python_checks_what_it_can(context: TEEContext, session: Session) -> Non
         MemrefInOut(b"abc", 2)
     with pytest.raises(ValueError, match="must be 1 to"):
         context.allocate(0)
+
+
+# A TA that does what it is told (client_ta/) --------------------------------------------------
+
+CLIENT_TA = UUID("91c6d3f2-0b7e-4f55-9d18-c2a4806b7e35")
+TURN, WAIT, WORK, PANIC, LOOK = range(5)
+
+
+@pytest.fixture(scope="module")
+def pushed(push_ta: Callable[[Path], object]) -> None:
+    push_ta(Path(__file__).with_name("client_ta"))
+
+
+@pytest.fixture
+def odd(pushed: None, context: TEEContext) -> Iterator[Session]:
+    with context.open_session(CLIENT_TA, (ValueInOut(1, 2),)) as made:
+        assert made.opened_with == (ValueInOut(2, 1),)
+        yield made
+
+
+def test_parameters_both_ways(odd: Session, context: TEEContext) -> None:
+    data = bytes(range(256)) * 1000
+    value, memory = odd.invoke(TURN, (ValueInOut(0xFFFFFFFF, 7), MemrefInOut(data)))
+    assert (value, memory.data) == (ValueInOut(7, 0xFFFFFFFF), data[::-1])
+    with context.register(data) as shared:
+        odd.invoke(TURN, (ValueInOut(), MemrefPartialInOut(shared, 100, 1000)))
+        assert shared.read() == data[:100] + data[100:1100][::-1] + data[1100:]
+
+
+def test_a_ta_that_heeds_cancellation(odd: Session) -> None:
+    result, origin = refusal(odd.invoke, WAIT, [ValueIn(3_600_000)], timeout_s=0.5)
+    assert (result, origin) == (TeeResult.CANCEL, TeeOrigin.TRUSTED_APP)
+    # It is the call that was cancelled, not the session.
+    odd.invoke(WAIT, [ValueIn(1)])
+
+
+def test_a_ta_that_does_not_but_ends(odd: Session) -> None:
+    odd.invoke(WORK, [ValueIn(1500)], timeout_s=0.5)
+
+
+def test_a_ta_that_does_neither(
+    pushed: None, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tee_wire, "CANCEL_GRACE_S", 0.5)
+    with TEEContext(machine) as context:
+        session = context.open_session(CLIENT_TA)
+        with pytest.raises(GuestTimeout, match="nor when it was cancelled"):
+            session.invoke(WORK, [ValueIn(4000)], timeout_s=0.5)
+        with pytest.raises(GuestUnreachable, match="was given up"):
+            session.invoke(TURN)
+        session.close()
+
+
+@pytest.mark.sandbox_expects("TA panic")
+def test_a_ta_that_panics(odd: Session, context: TEEContext) -> None:
+    for _ in range(2):
+        dead = (TeeResult.TARGET_DEAD, TeeOrigin.TEE)
+        assert refusal(odd.invoke, PANIC, [ValueIn(0xDEAD)]) == dead
+    with context.open_session(CLIENT_TA) as another:
+        another.invoke(WAIT, [ValueIn(1)])
+
+
+def test_memory_that_changes_during_a_call(odd: Session, context: TEEContext) -> None:
+    """What a test for double fetches stands on."""
+    with context.allocate(4096) as memory:
+        calling = threading.Thread(
+            target=odd.invoke, args=(LOOK, [MemrefPartialInOut(memory, 0, 1)])
+        )
+        calling.start()
+        deadline = Deadline(60.0)
+        number = 0
+        while calling.is_alive() and not deadline.expired:
+            # A look before the TA's first is lost on it.
+            number = number % 200 + 2
+            memory.write(bytes([number]))
+            calling.join(0.05)
+        calling.join(60)
+        assert not calling.is_alive()
+        assert memory.read(1) == bytes([number + 1])
+
+
+def test_results_have_op_tees_numbers(machine: Machine) -> None:
+    kit = recipe.ta_dev_kit(SilentProgress()) / "include"
+    theirs: dict[str, int] = {}
+    for path in (*kit.glob("tee_api_defines*.h"), *kit.glob("*isocket*.h")):
+        found = r"^#define TEE_(?:ERROR_|(?=ISOCKET_(?:ERROR|WARNING)|SUCCESS))(\w+)\s+(0x\w+)"
+        for word, value in re.findall(found, path.read_text(), re.MULTILINE):
+            theirs[word.replace("ISOCKET_ERROR_", "ISOCKET_")] = int(value, 16)
+    assert len(theirs) > 40
+    ours = {result.name: result.value for result in TeeResult}
+    # One that is not an error, but a note in a driver's code.
+    assert theirs.keys() - ours.keys() <= {"HEALTH_TEST_FAIL"}
+    assert {name: theirs.get(name) for name in ours} == ours
 
 
 # Statistics ------------------------------------------------------------------------------------

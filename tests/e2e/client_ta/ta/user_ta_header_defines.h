@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef USER_TA_HEADER_DEFINES_H
+#define USER_TA_HEADER_DEFINES_H
+
+#include <client_ta.h>
+
+#define TA_UUID			CLIENT_TA_UUID
+#define TA_FLAGS		0
+#define TA_STACK_SIZE		(4 * 1024)
+#define TA_DATA_SIZE		(32 * 1024)
+
+#define TA_VERSION		"1"
+#define TA_DESCRIPTION		"Has what a client may meet"
+
+#endif /* USER_TA_HEADER_DEFINES_H */
