@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -98,6 +97,12 @@ def _show_debugging() -> None:
     logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
 
 
+def _show_traceback() -> None:
+    import traceback
+
+    traceback.print_exc()
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     args = make_parser([] if words[:1] in (["-h"], ["--help"]) else words).parse_args(words)
@@ -109,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(args)
     except SandboxError as error:
         if args.debug:
-            traceback.print_exc()
+            _show_traceback()
         _report(error, args)
         return error.exit_code
     except Terminated as signalled:

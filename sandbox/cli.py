@@ -66,7 +66,13 @@ def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_common(parser, machine=None, debug=False)
-    subparsers = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
+    subparsers = parser.add_subparsers(
+        # Given, it need not be found by laying out a usage line, which takes a while.
+        prog="sandbox",
+        required=True,
+        metavar="VERB",
+        title="verbs",
+    )
     for verb in verbs or VERBS:
         importlib.import_module(f"sandbox.commands.{verb}").add_parser(subparsers)
     for subparser in _all_below(subparsers):

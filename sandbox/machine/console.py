@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 # Escape sequences of terminals (ECMA-48), then any other control character, and those of Unicode
 # that turn the direction of writing or end a line.
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+# Like the patterns below, both are compiled when there is a line.
+_ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)"
+_CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 # A line without an end is cut here: the guest must not make us hold any amount of it.
 _LINE_LIMIT = 4096
 _READ_SIZE = 1 << 16
@@ -180,8 +181,8 @@ class ConsoleAlarm(GuestError):
 
 def clean(raw: bytes) -> str:
     """Text that is safe to print, of one line of a console."""
-    text = _ESCAPES.sub("", raw.rstrip(b"\r\n").decode(errors="replace"))
-    return _CONTROLS.sub("", text)
+    text = re.sub(_ESCAPES, "", raw.rstrip(b"\r\n").decode(errors="replace"))
+    return re.sub(_CONTROLS, "", text)
 
 
 def excerpt(path: Path, lines: int = EXCERPT_LINES) -> list[str]:

@@ -20,7 +20,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -128,6 +127,9 @@ class Folder:
         for path in (self.qmp_socket, self.gdb_socket, self.holder, self.access):
             path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
+            # Imported late: few commands end a machine.
+            import shutil
+
             shutil.rmtree(self.share)
         # Last, so that an interruption on the way is seen and finished by the next command.
         self.record.unlink(missing_ok=True)

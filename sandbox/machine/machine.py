@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Self
 from sandbox import paths
 from sandbox.config import Config
 from sandbox.errors import InfraError, UserError
-from sandbox.machine import hold, qmp
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.folder import Folder, Phase, Record, check_name
 from sandbox.machine.guest import Guest, GuestLines, answers
 
 if TYPE_CHECKING:
     from sandbox.log import Progress
+    from sandbox.machine.hold import Holder
     from sandbox.machine.qemu_v8 import Images
 
 # How long each of three ways to end QEMU may take: asking, SIGTERM, SIGKILL.
@@ -43,7 +43,7 @@ class Status:
     record: Record | None = None  # unless it is down
     answers: bool = False  # the guest's agent is there
     remark: str | None = None
-    holder: hold.Holder | None = None  # the debugger that has it, if any
+    holder: "Holder | None" = None  # the debugger that has it, if any
     stopped: bool = False  # by that debugger
 
 
@@ -120,7 +120,7 @@ class Machine:
 
     def _asked(self, status: Status) -> Status:
         if status.state is State.UP and status.record is not None:
-            holder = hold.holder(self.folder)
+            holder = self._holder()
             if holder is not None and self._stopped():
                 return replace(status, holder=holder, stopped=True)
             token = self.folder.token.read_bytes()
@@ -128,11 +128,21 @@ class Machine:
             return replace(status, answers=there, holder=holder)
         return status
 
+    def _holder(self) -> "Holder | None":
+        # Imported late, as the control socket is: most commands meet no debugger.
+        if not self.folder.holder.exists():
+            return None
+        from sandbox.machine import hold
+
+        return hold.holder(self.folder)
+
     def _stopped(self) -> bool:
         """Whether it stands still; asked only while a debugger holds it.
 
         A profiler stops it over and over, but never for so long.
         """
+        from sandbox.machine import qmp
+
         deadline = Deadline(_STILL_S)
         try:
             with qmp.connect(self.folder.qmp_socket, Deadline(_END_S)) as control:
@@ -176,9 +186,11 @@ class Machine:
                 + (f": {status.remark}" if status.remark else ""),
                 "`sandbox up` starts it.",
             )
-        holder = hold.holder(self.folder)
+        holder = self._holder()
         if holder is not None and self._stopped():
-            raise hold.MachineHeld(
+            from sandbox.machine.hold import MachineHeld
+
+            raise MachineHeld(
                 f"machine {self.name!r} stands still: {holder} has stopped it",
                 "Let it go on there (`continue` in gdb), or end that debugger.",
             )
@@ -222,6 +234,8 @@ class Machine:
 
     def _end(self, record: Record | None) -> None:
         """End what runs and remove what belongs to it. Harmless when there is nothing."""
+        from sandbox.machine import qmp
+
         qemu = record.qemu if record is not None else None
         # Asking works even for a QEMU that was started but not recorded any more.
         with contextlib.suppress(qmp.QmpError):
