@@ -34,6 +34,7 @@ PROGRAMS = (
     ("dropbear-bin", "usr/sbin/dropbear"),
 )
 LIBRARIES = ("libc6", "libteec2", "libcrypt1", "libtomcrypt1", "libtommath1", "libgmp10", "zlib1g")
+XTEST = "optee-test-qemu"
 TEST_LIBRARIES = ("libckteec0t64", "libssl3t64", "libzstd1")
 # Merged /usr, as Debian has it: programs and libraries live below usr/.
 LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "init": "usr/bin/busybox"}
@@ -140,7 +141,7 @@ def _joined(name: str, folders: Sequence[Path], progress: Progress) -> Path:
 def _base(progress: Progress) -> Path:
     """Linux's user land: busybox, tee-supplicant, dropbear, their libraries, modules, our init."""
     guest = paths.project_dir() / "optee-build" / "guest"
-    packages = ("linux", "busybox-static", "tee-supplicant", "dropbear-bin", *LIBRARIES)
+    packages = ("linux", "busybox-static", *(name for name, _ in PROGRAMS), XTEST, *LIBRARIES)
     trees = {name: sources.unpacked(name, progress) for name in packages}
     parts = {
         "packages": {name: tree.name for name, tree in trees.items()},
@@ -159,6 +160,7 @@ def _base(progress: Progress) -> Path:
             *_modules(trees["linux"]),
             *(cpio.file(path, found.read_bytes(), 0o755) for path, found in programs),
             *_libraries([found for _, found in programs], libraries),
+            *_plugins(trees[XTEST]),
         ]
         _write(work.folder / "base.cpio", files)
 
@@ -190,12 +192,12 @@ class Tests:
 
 
 def tests(progress: Progress) -> Tests:
-    """xtest, its TAs, libraries and plugin, and OP-TEE's own TAs: what the guest's base lacks."""
+    """xtest, its TAs and libraries, and OP-TEE's own TAs: what the guest's base lacks."""
     optee = recipe.optee_os(1, progress)
-    names = ("optee-test-qemu", *(package for package, _ in PROGRAMS))
+    names = (XTEST, *(package for package, _ in PROGRAMS))
     libraries = (*TEST_LIBRARIES, *LIBRARIES)
     trees = {name: sources.unpacked(name, progress) for name in (*names, *libraries)}
-    suite = trees["optee-test-qemu"]
+    suite = trees[XTEST]
     xtest = suite / "usr/bin/xtest"
 
     def build(work: store.Work) -> None:
@@ -204,14 +206,9 @@ def tests(progress: Progress) -> Tests:
             entry.path
             for entry in _libraries([trees[name] / path for name, path in PROGRAMS], folders)
         }
-        plugins = sorted((suite / "usr/lib/tee-supplicant/plugins").glob("*.plugin"))
         files = [
             cpio.file("usr/bin/xtest", xtest.read_bytes(), 0o755),
             *(e for e in _libraries([xtest], folders) if e.path not in present),
-            *(
-                cpio.file(f"usr/lib/tee-supplicant/plugins/{p.name}", p.read_bytes())
-                for p in plugins
-            ),
             *_tas(suite / "usr/lib/optee_armtz"),
             *_tas(optee / "ta"),
         ]
@@ -256,6 +253,17 @@ def _files_below(folder: Path, target: str) -> Iterator[cpio.Entry]:
 def _tas(folder: Path) -> Iterator[cpio.Entry]:
     for path in sorted(folder.glob("*.ta")):
         yield cpio.file(f"usr/lib/optee_armtz/{path.name}", path.read_bytes(), 0o444)
+
+
+def _plugins(tree: Path) -> Iterator[cpio.Entry]:
+    """What xtest calls in tee-supplicant, which loads it only when it starts.
+
+    So it is there from the boot on: a tee-supplicant that starts anew knows none of the memory that
+    OP-TEE keeps for it, and calls into it fail.
+    """
+    folder = "usr/lib/tee-supplicant/plugins"
+    for path in sorted((tree / folder).glob("*.plugin")):
+        yield cpio.file(f"{folder}/{path.name}", path.read_bytes())
 
 
 def _modules(tree: Path) -> Iterator[cpio.Entry]:

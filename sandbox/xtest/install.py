@@ -15,18 +15,11 @@ FOLDER = "/run/xtest"
 # Names the archive that was unpacked. Gone after a reboot, as the files themselves are.
 _MARKER = f"{FOLDER}/archive"
 _UNPACK_S = 120.0
-# The plugin that case 1033 calls is found only by a tee-supplicant that starts after it came.
 _UNPACK = f"""
 set -e
 mkdir -p {FOLDER}
 cd /
 busybox cpio -idu <"$1"
-if pid=$(pidof tee-supplicant); then
-    kill "$pid"
-    while [ -d "/proc/$pid" ]; do usleep 10000; done
-fi
-. /etc/init.d/tee-supplicant
-start_tee_supplicant || {{ echo "tee-supplicant does not start again" >&2; exit 1; }}
 echo "$2" >{_MARKER}
 """
 

@@ -156,8 +156,7 @@ def test_applets_are_listed_once() -> None:
 def test_init_script_is_a_script_and_uses_what_is_there() -> None:
     script = GUEST / "etc/init.d/boot"
     shell = shutil.which("dash") or "sh"
-    for part in script.parent.iterdir():
-        subprocess.run([shell, "-n", str(part)], check=True, timeout=20)
+    subprocess.run([shell, "-n", str(script)], check=True, timeout=20)
     applets = set((GUEST / "applets").read_text().split())
     for program in ("modprobe", "mount", "usleep", "ip", "sh"):
         assert program in applets
