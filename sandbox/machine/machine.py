@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _END_S = 4.0
 _CONNECT_S = 20.0
 _STILL_S = 0.3
+_ABOUT_TO_RUN_S = 2.0
 
 
 class State(StrEnum):
@@ -136,14 +137,14 @@ class Machine:
 
         return hold.holder(self.folder)
 
-    def _stopped(self) -> bool:
+    def _stopped(self, for_s: float = _STILL_S) -> bool:
         """Whether it stands still; asked only while a debugger holds it.
 
         A profiler stops it over and over, but never for so long.
         """
         from sandbox.machine import qmp
 
-        deadline = Deadline(_STILL_S)
+        deadline = Deadline(for_s)
         try:
             with qmp.connect(self.folder.qmp_socket, Deadline(_END_S)) as control:
                 while not control.execute("query-status")["running"]:
@@ -187,7 +188,8 @@ class Machine:
                 "`sandbox up` starts it.",
             )
         holder = self._holder()
-        if holder is not None and self._stopped():
+        # It may be about to go on, as when a script sets breakpoints.
+        if holder is not None and self._stopped(_ABOUT_TO_RUN_S):
             from sandbox.machine.hold import MachineHeld
 
             raise MachineHeld(

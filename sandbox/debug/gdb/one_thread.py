@@ -5,6 +5,8 @@ The stub shows each core as a thread. But what runs in a TA may come back from t
 another core than it left it on. gdb's `finish`, `next` and `step` wait for their thread, and would
 wait for ever. Seen as one thread it cannot get lost.
 
+`monitor core N` shows another core.
+
 Run by gdb, as `target remote | PROGRAM`, with the machine's folder as its argument.
 """
 
@@ -26,6 +28,8 @@ _STOPPED_THREAD = re.compile(rb"(?<=thread:)(p[0-9a-f]+\.)?([0-9a-f]+)")
 _RESUMES = (b"vCont;", b"c", b"s", b"C", b"S")
 _KILLS = (b"k", b"vKill")
 _OUR_THREAD = b"1"
+_MONITOR = b"qRcmd,"
+_CORE = b"core "
 _CHUNK = 1 << 16
 
 
@@ -38,12 +42,16 @@ class Client:
 
     def __init__(self) -> None:
         self._buffer = b""
+        self._interrupt = False
 
     def receive(self) -> bytes:
         while True:
             start = self._buffer.find(b"$")
             end = self._buffer.find(b"#", start)
             if 0 <= start < end and len(self._buffer) >= end + 3:
+                # Meant for a machine that has stopped in this moment to go on at once, as gdb has
+                # it do to get past a breakpoint: it shall not get lost.
+                self._interrupt |= _INTERRUPT in self._buffer[:start]
                 packet, self._buffer = self._buffer[start + 1 : end], self._buffer[end + 3 :]
                 self._write(b"+")
                 return packet
@@ -53,9 +61,9 @@ class Client:
         """Whether gdb wants the machine to stop: while it runs, gdb has nothing else to say."""
         if wait:
             self._fill()
-        found = _INTERRUPT in self._buffer
+        found = self._interrupt or _INTERRUPT in self._buffer
         if found:
-            self._buffer = b""
+            self._buffer, self._interrupt = b"", False
         return found
 
     def send(self, packet: bytes) -> None:
@@ -96,6 +104,8 @@ class Proxy:
                 self._client.send(self._remote.call(b"D;1"))
             elif packet == b"qC":
                 self._client.send(b"QC" + _OUR_THREAD)
+            elif packet.startswith(_MONITOR + _CORE.hex().encode()):
+                self._client.send(self._show(bytes.fromhex(packet[len(_MONITOR) :].decode())))
             elif packet.startswith(_RESUMES):
                 self._remote.send(self._outwards(packet))
                 self._wait()
@@ -113,6 +123,18 @@ class Proxy:
                 return
             if sys.stdin in ready and self._client.interrupts(wait=True):
                 self._remote.interrupt_soon()
+
+    def _show(self, command: bytes) -> bytes:
+        cores = []
+        reply = self._remote.call(b"qfThreadInfo")
+        while reply[:1] == b"m":
+            cores += reply[1:].split(b",")
+            reply = self._remote.call(b"qsThreadInfo")
+        number = command.removeprefix(_CORE).strip()
+        if not number.isdigit() or int(number) >= len(cores):
+            return b"E01"
+        self._core = cores[int(number)]
+        return self._remote.call(b"Hg" + self._core)
 
     def _outwards(self, packet: bytes) -> bytes:
         """Our thread is the core that it stands for."""

@@ -15,7 +15,7 @@ import os
 import select
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -139,8 +139,9 @@ class Gdb:
         return self._run("-exec-next", timeout_s)
 
     def interrupt(self, timeout_s: float) -> Stop:
-        """Stop the machine where it is."""
-        return self._run("-exec-interrupt", timeout_s)
+        """Stop the machine where it is; if a core is in the TA that is debugged, it is shown."""
+        stop = self._run("-exec-interrupt", timeout_s)
+        return replace(stop, frame=Frame.of(self.request("-stack-info-frame")["frame"]))
 
     def wait_stop(self, timeout_s: float) -> Stop:
         """The next stop, or the one that has been since `cont`."""

@@ -32,6 +32,10 @@ _ASID_SHIFT = 48
 _HERE = "$_here()"
 # More instances than secure memory has room for: a list that is longer is no list.
 _MAX_INSTANCES = 256
+_MAX_CORES = 64
+_COMPARED_BYTES = 64
+_PAGE = 4096
+_MASK = (1 << 64) - 1
 # Where the fields that we read are in OP-TEE's structures; asked of the symbols that it was built
 # with. A context is a struct user_ta_ctx.
 _FIELDS = {
@@ -77,6 +81,10 @@ def _exception_level() -> int:
 
 def _secure() -> bool:
     return not _number("$SCR_EL3") & _NON_SECURE
+
+
+def _in_a_ta() -> bool:
+    return _exception_level() == _EL0 and _secure()
 
 
 def _asid() -> int:
@@ -164,6 +172,8 @@ class Ta:
         self._uuid = bytes.fromhex(self._elf["uuid"])
         self._core = Core(config, self._core_found)
         self._loaded: dict[Instance, Symbols] = {}
+        self._known: dict[int, Instance] = {}  # by address space
+        self._compared: set[Instance] = set()
         self._nowhere: Symbols | None = Symbols(self._elf, _NOWHERE)
         self._enter: Event | None = None
 
@@ -173,6 +183,7 @@ class Ta:
         # Those that were there before us.
         for instance in self._instances():
             if instance.uuid == self._uuid:
+                self._known[instance.asid] = instance
                 self._load(instance)
 
     def _entered(self) -> None:
@@ -182,6 +193,7 @@ class Ta:
         if instance is None or instance.uuid != self._uuid or instance in self._loaded:
             return
         present = set(self._instances())
+        self._known = {each.asid: each for each in present if each.uuid == self._uuid}
         for gone in [each for each in self._loaded if each not in present]:
             self._unload(gone)
         self._load(instance)
@@ -232,8 +244,70 @@ class Ta:
         pc = _number("$pc")
         for instance in self._loaded:
             if instance.load <= pc < instance.load + self._size:
-                return _secure() and _exception_level() == _EL0 and _asid() == instance.asid & ~1
+                if not _in_a_ta() or _asid() != instance.asid:
+                    return False
+                self._compare(instance, pc)
         return True
+
+    def enter(self) -> bool:
+        """If the core that is shown runs the TA, show the symbols of that instance."""
+        if not _in_a_ta():
+            return False
+        instance = self._known.get(_asid()) or self._recognised()
+        if instance is not None and instance not in self._loaded:
+            self._load(instance)
+        return instance is not None
+
+    def _recognised(self) -> Instance | None:
+        """The instance that runs here, if this page of memory is one of the TA's code.
+
+        It may have run since before we came, and not called OP-TEE: then nobody tells us.
+        """
+        here = _number("$pc") & -_PAGE
+        page = _read(here, _PAGE)
+        with open(self._elf["path"], "rb") as file:
+            content = file.read()
+        for begin, offset, size in self._elf["segments"]:
+            for at in range(0, size, _PAGE):
+                part = content[offset + at : offset + min(at + _PAGE, size)]
+                if len(part) > _COMPARED_BYTES and page.startswith(part):
+                    return Instance(0, self._uuid, here - begin - at, _asid())
+        return None
+
+    def _compare(self, instance: Instance, pc: int) -> None:
+        """Is it the code that the symbols were made from? Asked once of each instance."""
+        if instance in self._compared:
+            return
+        self._compared.add(instance)
+        linked = pc - instance.load
+        for begin, offset, size in self._elf["segments"]:
+            if begin <= linked < begin + size:
+                with open(self._elf["path"], "rb") as file:
+                    file.seek(offset + linked - begin)
+                    if file.read(_COMPARED_BYTES) != _read(pc, _COMPARED_BYTES):
+                        _say(f"THIS IS OTHER CODE than that of {self._elf['path']}")
+
+
+def _follow(ta: Ta, event: Any) -> None:
+    """When the user interrupts, show the core that is in the TA, if one is."""
+    if not isinstance(event, gdb.SignalEvent) or event.stop_signal != "SIGINT":
+        return
+    for core in range(_MAX_CORES):
+        try:
+            _show_core(core)
+        except gdb.error:
+            break
+        if ta.enter():
+            # What gdb has just printed was where another core is.
+            _say(f"core {core} is in the TA:")
+            gdb.execute("frame")
+            return
+    _show_core(0)
+
+
+def _show_core(number: int) -> None:
+    _quiet(f"monitor core {number}")
+    _quiet("maintenance flush register-cache")
 
 
 class Here(gdb.Function):  # type: ignore[misc]
@@ -267,18 +341,17 @@ class FrameId:
 
 
 class FramePointers(gdb.unwinder.Unwinder):  # type: ignore[misc]
-    """Callers of OP-TEE's assembler, which does not describe its frames: gdb would find the same
-    one for ever. The frame pointer is that of the caller in C; the frame after it is shown.
-    """
+    """Callers, found by the frame records that the frame pointer leads along."""
 
-    def __init__(self) -> None:
-        super().__init__("optee-assembler")
+    def __init__(self, name: str, applies: Callable[[Any], bool]) -> None:
+        super().__init__(name)
+        self._applies = applies
 
     def __call__(self, pending: Any) -> Any:
-        pc, link = pending.read_register("pc"), pending.read_register("x30")
-        if int(pc) != int(link):
+        if not self._applies(pending):
             return None
-        sp, pointer = pending.read_register("sp"), int(pending.read_register("x29"))
+        pc = pending.read_register("pc")
+        sp, pointer = pending.read_register("sp"), int(pending.read_register("x29")) & _MASK
         word = gdb.lookup_type("unsigned long")
         caller, outer = (_word(pointer + 8), _word(pointer)) if pointer else (0, 0)
         found = pending.create_unwind_info(FrameId(sp, pc))
@@ -287,6 +360,20 @@ class FramePointers(gdb.unwinder.Unwinder):  # type: ignore[misc]
         for name, value in (("pc", caller), ("x30", caller), ("x29", outer), ("sp", pointer + 16)):
             found.add_saved_register(name, gdb.Value(value).cast(word))
         return found
+
+
+def _optee_assembler(pending: Any) -> bool:
+    """It does not describe its frames: gdb would find the same one for ever.
+
+    The frame pointer there is still that of the caller in C, which is left out.
+    """
+    return bool(pending.read_register("pc") == pending.read_register("x30"))
+
+
+def _linux_caller(pending: Any) -> bool:
+    """Linux always keeps frame records, and we may have no description of its frames."""
+    pointer, pc = (int(pending.read_register(name)) & _MASK for name in ("x29", "pc"))
+    return bool(pending.level() > 0 and pointer >> 63 and pc >> 63)
 
 
 class CoreSymbols:
@@ -307,14 +394,18 @@ def _prepare(config: dict[str, Any]) -> None:
     for setting in config["settings"]:
         _quiet(setting)
     if config["target"] == "ta":
-        Here(Ta(config))
+        ta = Ta(config)
+        Here(ta)
+        gdb.events.stop.connect(lambda event: _follow(ta, event))
         gdb.events.breakpoint_created.connect(_only_here)
         gdb.events.breakpoint_modified.connect(_only_here)
     elif config["target"] == "core":
         CoreSymbols(config)
-        gdb.unwinder.register_unwinder(None, FramePointers())
+        frames = FramePointers("optee-assembler", _optee_assembler)
+        gdb.unwinder.register_unwinder(None, frames)
     else:
         Symbols(config["kernel"], config["kernel"]["offset"])
+        gdb.unwinder.register_unwinder(None, FramePointers("linux", _linux_caller))
     # QEMU would take it at its word, and end the machine.
     kill = "raise gdb.GdbError('`sandbox down` ends the machine; `detach` lets it run.')"
     _quiet(f"define hook-kill\npython {kill}\nend")
