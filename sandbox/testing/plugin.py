@@ -7,7 +7,6 @@ until a test asks for one of its fixtures.
 
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -38,8 +37,6 @@ _ROOT_FIXTURE = "_sandbox_lab"
 _BENCH: pytest.StashKey["Bench"] = pytest.StashKey()
 _NO_MACHINE: pytest.StashKey[str] = pytest.StashKey()
 _EXPECTS = "sandbox_expects"
-# Set by pytest-xdist.
-_WORKER = "PYTEST_XDIST_WORKER"
 # What is between a test's call and the place where we raise.
 _OUR_MODULES = ("sandbox", "contextlib")
 
@@ -196,13 +193,18 @@ def _plainly() -> Iterator[None]:
         raise pytest.fail.Exception(f"{error.name}: {error}{hints}", pytrace=False) from None
 
 
+def _worker(config: pytest.Config) -> str:
+    """gw0, gw1... with pytest-xdist. The environment would tell a pytest within a test the same."""
+    return str(getattr(config, "workerinput", {}).get("workerid", ""))
+
+
 @contextlib.contextmanager
 def _shown(config: pytest.Config) -> Iterator["Progress"]:
     """Steps of work that may take minutes, to be seen though pytest captures what tests print."""
     from sandbox.log import SilentProgress, progress_for
 
     capture = config.pluginmanager.getplugin("capturemanager")
-    if capture is None or _WORKER in os.environ:
+    if capture is None or _worker(config):
         yield SilentProgress()
         return
     with capture.global_and_fixture_disabled():
@@ -217,8 +219,7 @@ def _sandbox_settings(
 
     named: str | None = pytestconfig.getoption("--sandbox-machine")
     keep: bool = pytestconfig.getoption("--sandbox-keep")
-    # With pytest-xdist: gw0, gw1...
-    worker = os.environ.get(_WORKER)
+    worker = _worker(pytestconfig)
     with _plainly():
         return Settings(
             name="-".join(filter(None, (named or _NAME, worker))),
