@@ -83,7 +83,9 @@ def shown(app: LogsApp) -> list[str]:
     return [line[1] for line in lines if line]
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], object], timeout_s: float = 30) -> None:
+async def until(
+    pilot: Pilot[None], condition: Callable[[], object], timeout_s: float = 120
+) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "\n".join(screen(pilot.app))  # type: ignore[arg-type]
@@ -340,12 +342,12 @@ def test_a_recording_is_shown_at_once_and_replayed_in_time(folder: Folder) -> No
         count = len(app.records)
         await pilot.pause(0.3)
         assert count == len(app.records) < 63
-        assert "replay 4 times as fast" in screen(app)[-1]
-        await pilot.press(*["greater_than_sign"] * 5, "p")
+        assert "replay 0.5 times as fast" in screen(app)[-1]
+        await pilot.press(*["greater_than_sign"] * 6, "p")
         await loaded(app, pilot)
         await until(pilot, lambda: "a recording" in screen(app)[-1])
 
-    drive(writer, replayed, folder=None, replay=True, speed=4.0)
+    drive(writer, replayed, folder=None, replay=True, speed=0.5)
 
 
 def test_a_hundred_thousand_lines(folder: Folder) -> None:
@@ -355,7 +357,7 @@ def test_a_hundred_thousand_lines(folder: Folder) -> None:
         writer.say(N, *lines, at_s=second + 1.0)
 
     async def body(app: LogsApp, pilot: Pilot[None]) -> None:
-        await until(pilot, lambda: len(app.view.listing) == 100_000, 120)
+        await until(pilot, lambda: len(app.view.listing) == 100_000, 300)
         assert shown(app)[-1] == "line 99999"
         await pilot.press("home")
         assert shown(app)[0] == "line 0"

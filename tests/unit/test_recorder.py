@@ -26,7 +26,7 @@ class Consoles:
         self.recording = Recording(path)
         recorder.begin(self.recording.index)
         self.logs = {w: self.recording.log(w).open("ab", buffering=0) for w in World}
-        self.qemu = subprocess.Popen(["sleep", "60"])
+        self.qemu = subprocess.Popen(["sleep", "600"])
         handle = os.pidfd_open(self.qemu.pid)
         argv = [sys.executable, "-I", "-S", RECORDER, str(handle)]
         argv += [str(self.recording.log(w)) for w in World] + [str(self.recording.index)]
@@ -47,7 +47,7 @@ class Consoles:
         return found
 
     def wait_for(self, normal: int, secure: int) -> Cut:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             if (cuts := self.cuts()) and (cuts[-1].normal, cuts[-1].secure) == (normal, secure):
                 return cuts[-1]
@@ -78,7 +78,7 @@ def test_it_ends_with_qemu_and_misses_nothing(consoles: Consoles) -> None:
     consoles.logs[World.NORMAL].write(b"last words")
     consoles.qemu.kill()
     consoles.qemu.wait()
-    assert consoles.recorder.wait(30) == 0
+    assert consoles.recorder.wait(120) == 0
     assert (consoles.cuts()[-1].normal, consoles.cuts()[-1].secure) == (11, 0)
 
 

@@ -26,7 +26,7 @@ from sandbox.logs.tui.messages import (
 )
 from sandbox.logs.tui.screens import HelpScreen, SourcesScreen
 from sandbox.logs.tui.source import Following, Replaying
-from sandbox.logs.tui.state import Ask, StateWatch, duration_text, nobody, state_text
+from sandbox.logs.tui.state import Ask, StateWatch, duration_text, look, nobody, state_text
 from sandbox.logs.tui.view import LogView
 from sandbox.machine.folder import Folder, World
 from sandbox.machine.runs import Recording
@@ -110,7 +110,7 @@ class LogsApp(App[None]):
         self.wanted = wanted or Filter()
         self.paused = False
         self._waiting: list[Record] = []
-        self._state = MachineState("recorded")
+        self._state = look(folder) if folder else MachineState("recorded")
         self._ended = False
         self._asked = ""
         self._pattern: re.Pattern[str] | None = None
