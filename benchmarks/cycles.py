@@ -60,7 +60,7 @@ def answers(port: int) -> bool:
 def files(folder: Path) -> set[str]:
     """Logs of past runs are kept on purpose, and limited in number by a test of their own."""
     found = {os.fspath(path.relative_to(folder)) for path in folder.rglob("*")}
-    return {path for path in found if "/runs/" not in path}
+    return {path for path in found if "/runs" not in path}
 
 
 def shared_memory() -> set[str]:
