@@ -206,3 +206,9 @@ def test_rule_finds_its_breach(rule: Rule, path: str, text: str, tmp_path: Path)
     bad.write_text(text)
     found = list(rule(tmp_path))
     assert len(found) == 1 and Path(path).name in found[0]
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by their names alone."""
+    names = [path.name for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    assert sorted(set(names)) == sorted(names)
