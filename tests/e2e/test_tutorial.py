@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +23,11 @@ def test_the_tutorial_is_true(tmp_path: Path) -> None:
         "XDG_STATE_HOME": os.fspath(tmp_path),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
-    printed = transcripts.run(transcript, folder=ROOT, env=env, timeout_s=900)
+    try:
+        printed = transcripts.run(transcript, folder=ROOT, env=env, timeout_s=900)
+    finally:
+        # The tutorial ends its machine itself, if it comes so far.
+        down = [sys.executable, "-m", "sandbox", "--machine", "tutorial", "down"]
+        subprocess.run(down, env={**os.environ, **env}, timeout=60, check=True)
     if wrong := list(transcripts.differences(transcript, printed)):
         pytest.fail("\n\n".join(wrong))
