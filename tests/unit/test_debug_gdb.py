@@ -122,7 +122,8 @@ class FakeGdb(one_thread.Client):
 def stub(tmp_path: Path) -> Iterator[tuple[Path, list[bytes]]]:
     """A stub with two cores; whatever resumes stops the second. It keeps what it is asked."""
     asked: list[bytes] = []
-    answers = {b"qAttached": b"1", b"m0,4": b"00000000", b"vCont;c": b"T05thread:p01.02;"}
+    stop = b"T05thread:p01.02;"
+    answers = {b"qAttached": b"1", b"vCont;c": stop, b"vCont;s:1": stop}
 
     def serve(server: socket.socket) -> None:
         with server.accept()[0] as client:
@@ -165,6 +166,23 @@ def test_gdb_sees_one_thread_that_is_the_core_that_stopped(
         *(b"qAttached", b"Hg1", b"vCont;c", b"Hgp01.02"),
         *(b"Hgp01.02", b"vCont;s:p01.02;c", b"D;1"),
     ]
+
+
+@pytest.mark.parametrize(("packet", "later"), [(b"vCont;s:1", True), (b"vCont;c", False)])
+def test_a_wish_to_stop_that_a_step_has_swallowed_is_kept(
+    stub: tuple[Path, list[bytes]], monkeypatch: pytest.MonkeyPatch, packet: bytes, later: bool
+) -> None:
+    path, _ = stub
+    client = FakeGdb([packet])
+    client.interrupt_later()
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as silent, rsp.connect(path) as remote:
+        monkeypatch.setattr("sys.stdin", silent)
+        with pytest.raises(one_thread.Ended):
+            one_thread.Proxy(client, remote).serve()
+    os.close(writing)
+    assert client.told == [b"T05thread:1;"]
+    assert client.interrupts(wait=False) is later
 
 
 def test_what_has_a_meaning_is_escaped() -> None:

@@ -26,6 +26,7 @@ _INTERRUPT = b"\x03"
 # A number, or since a client spoke of processes, pPROCESS.NUMBER.
 _STOPPED_THREAD = re.compile(rb"(?<=thread:)(p[0-9a-f]+\.)?([0-9a-f]+)")
 _RESUMES = (b"vCont;", b"c", b"s", b"C", b"S")
+_INTERRUPTED = b"T02"  # SIGINT
 _KILLS = (b"k", b"vKill")
 _OUR_THREAD = b"1"
 _MONITOR = b"qRcmd,"
@@ -65,6 +66,10 @@ class Client:
         if found:
             self._buffer, self._interrupt = b"", False
         return found
+
+    def interrupt_later(self) -> None:
+        """When gdb next has the machine run."""
+        self._interrupt = True
 
     def send(self, packet: bytes) -> None:
         self._write(rsp.frame(rsp.escaped(packet)))
@@ -108,20 +113,25 @@ class Proxy:
                 self._client.send(self._show(bytes.fromhex(packet[len(_MONITOR) :].decode())))
             elif packet.startswith(_RESUMES):
                 self._remote.send(self._outwards(packet))
-                self._wait()
+                self._wait(step=packet.startswith((b"vCont;s", b"s")))
             else:
                 self._client.send(self._inwards(self._remote.call(self._outwards(packet))))
 
-    def _wait(self) -> None:
+    def _wait(self, *, step: bool) -> None:
         """Until the machine stops, by itself or because gdb wants it to."""
-        if self._client.interrupts(wait=False):
+        asked = self._client.interrupts(wait=False)
+        if asked:
             self._remote.interrupt_soon()
         while True:
             ready, _, _ = select.select([sys.stdin, self._remote], [], [])
             if self._remote in ready and (reply := self._remote.arrived()) is not None:
+                # The step was done before QEMU could be asked to stop, and it forgets the wish.
+                if asked and step and not reply.startswith(_INTERRUPTED):
+                    self._client.interrupt_later()
                 self._client.send(self._inwards(reply))
                 return
             if sys.stdin in ready and self._client.interrupts(wait=True):
+                asked = True
                 self._remote.interrupt_soon()
 
     def _show(self, command: bytes) -> bytes:

@@ -29,6 +29,7 @@ from sandbox.machine.machine import Machine
 # The first of them waits for gdb to read symbols and to connect.
 _REQUEST_S = 60.0
 _LEAVE_S = 5.0
+_INTERRUPT_S = 10.0
 _CHUNK = 1 << 16
 _LOG_LINES = 20
 
@@ -140,14 +141,22 @@ class Gdb:
 
     def interrupt(self, timeout_s: float) -> Stop:
         """Stop the machine where it is; if a core is in the TA that is debugged, it is shown."""
-        stop = self._run("-exec-interrupt", timeout_s)
+        deadline = Deadline(timeout_s)
+        self._stops.clear()
+        while not self._stops:
+            # QEMU forgets the wish if something else stops the machine in the same moment, as
+            # what gdb does for itself.
+            self.request("-exec-interrupt")
+            with contextlib.suppress(GdbTimeout):
+                self._take_until_stopped(deadline.within(_INTERRUPT_S))
+            if deadline.expired and not self._stops:
+                raise GdbTimeout(f"gdb did not stop the machine within {timeout_s:.0f} s")
+        stop = self._stops.popleft()
         return replace(stop, frame=Frame.of(self.request("-stack-info-frame")["frame"]))
 
     def wait_stop(self, timeout_s: float) -> Stop:
         """The next stop, or the one that has been since `cont`."""
-        deadline = Deadline(timeout_s)
-        while not self._stops:
-            self._take(deadline, "no breakpoint was hit")
+        self._take_until_stopped(Deadline(timeout_s))
         return self._stops.popleft()
 
     def evaluate(self, expression: str) -> str:
@@ -194,6 +203,10 @@ class Gdb:
         self._stops.clear()
         self.request(command)
         return self.wait_stop(timeout_s)
+
+    def _take_until_stopped(self, deadline: Deadline) -> None:
+        while not self._stops:
+            self._take(deadline, "no breakpoint was hit")
 
     def _send(self, line: str) -> None:
         assert "\n" not in line
