@@ -82,6 +82,12 @@ def test_file_gets_plain_lines_and_no_escapes() -> None:
     assert "\x1b" not in out.getvalue()
 
 
+@pytest.fixture(autouse=True)
+def xterm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich asks the environment what a terminal can do; whoever runs the tests may have none."""
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
 def _terminal() -> tuple[io.StringIO, RichProgress]:
     out = io.StringIO()
     return out, RichProgress(Console(file=out, force_terminal=True, width=100))
