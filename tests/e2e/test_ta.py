@@ -205,7 +205,10 @@ def test_debuggers_get_code_that_is_not_optimised(hello: Path) -> None:
 # What goes wrong ----------------------------------------------------------------------------------
 
 
-def test_compiler_errors_are_shown_as_they_are(hello: Path, machine: Machine) -> None:
+def test_compiler_errors_are_shown_as_they_are(
+    hello: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     push(machine, built(hello))
     source = hello / "ta/hello_world_ta.c"
     edit(source, "TA_HELLO_WORLD_ANSWER;", "no_such_number;")

@@ -49,8 +49,15 @@ def read(memory: Mapping[int, bytes], address: int, size: int) -> bytes:
 
 
 class FakeStub:
-    def __init__(self, cores: list[Core], physical: Mapping[int, bytes] | None = None) -> None:
+    def __init__(
+        self,
+        cores: list[Core],
+        physical: Mapping[int, bytes] | None = None,
+        *,
+        thread: str = "%02x",  # as p01.%02x, once a client has spoken of processes
+    ) -> None:
         self.cores = cores
+        self._thread = thread
         self.physical = physical or {}
         self.running = False
         self.detached = False
@@ -96,11 +103,13 @@ class FakeStub:
         if packet == "qAttached":
             return b"1"
         if packet == "qfThreadInfo":
-            return b"m01"
+            return b"m" + (self._thread % 1).encode()
         if packet == "qsThreadInfo":
             # One at a time, as QEMU does.
             self._listed = getattr(self, "_listed", 1) + 1
-            return b"m%02x" % self._listed if self._listed <= len(self.cores) else b"l"
+            if self._listed > len(self.cores):
+                return b"l"
+            return b"m" + (self._thread % self._listed).encode()
         if packet.startswith("qXfer:features:read:system"):
             tags = "".join(
                 f'<reg name="{name}" bitsize="64" regnum="{number}" group="cp_regs"/>'

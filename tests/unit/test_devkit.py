@@ -147,7 +147,8 @@ def ran(script: str, *, colour: bool = False, stop: threading.Event | None = Non
     return tools.run(["sh", "-c", script], "it", cwd=Path("/"), env=env, stop=stop)
 
 
-def test_what_a_program_says_is_kept_as_it_is() -> None:
+def test_what_a_program_says_is_kept_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
     assert ran("echo one; echo two >&2; printf three") == "one\ntwo\nthree"
     assert len(ran("yes | head -c 3000000")) == tools.OUTPUT_LIMIT
     # A terminal, so that compilers use colours; but a dumb one unless they are wanted.

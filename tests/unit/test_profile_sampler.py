@@ -48,6 +48,11 @@ def test_each_stop_gives_a_sample_of_each_core_and_lets_the_machine_run_on(
     assert taken.running_s > 0 and taken.stopped_s > 0 and stub.detached
 
 
+def test_a_stub_that_was_told_of_processes_names_its_cores_otherwise(tmp_path: Path) -> None:
+    stub = FakeStub([Core(0x1000, 3), Core(0x2000, 3)], thread="p01.%02x")
+    assert {sample.core for sample in sampled(stub, tmp_path).samples} == {0, 1}
+
+
 @pytest.mark.parametrize(
     ("el", "scr", "place"),
     [

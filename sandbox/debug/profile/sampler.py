@@ -255,7 +255,9 @@ def _cores(remote: Remote) -> list[int]:
     reply = remote.call(b"qfThreadInfo")
     try:
         while reply[:1] == b"m":
-            found += [int(name, 16) for name in reply[1:].split(b",")]
+            # `p01.01` if the stub has ever had a client that spoke of processes, else `01`.
+            names = (name.rpartition(b".")[2] for name in reply[1:].split(b","))
+            found += [int(name, 16) for name in names]
             reply = remote.call(b"qsThreadInfo")
     except ValueError as error:
         raise RemoteError(f"QEMU's gdb stub names no cores: {reply[:40]!r}") from error
