@@ -6,7 +6,6 @@ A recording has the same files in both places, so whoever reads the one can read
 
 import contextlib
 import datetime
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +73,8 @@ def kept(folder: Folder) -> list[Recording]:
 
 def keep(folder: Folder) -> None:
     """Make room for a new run: what the last one left gets a folder of its own."""
+    import shutil
+
     last = live(folder)
     parts = [*map(last.log, World), last.qemu_log, last.symbols, last.index]
     if any(log.exists() and log.stat().st_size for log in map(last.log, World)):

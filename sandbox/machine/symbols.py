@@ -9,7 +9,6 @@ They stay when the machine is down, so that its last logs can still be explained
 """
 
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +29,8 @@ class Symbols:
 
     def start_afresh(self, files: Mapping[str, Path]) -> None:
         """What a boot begins with: links, for the build keeps these files."""
+        import shutil
+
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir(mode=0o700, parents=True)
         for name, path in files.items():
@@ -37,6 +38,8 @@ class Symbols:
 
     def add(self, name: str, elf: Path) -> None:
         """Keep a copy: the file may be built again and then no longer be what the guest runs."""
+        import shutil
+
         assert _NAME.fullmatch(name), name
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = self.folder / f"{name}.new"
