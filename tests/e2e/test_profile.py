@@ -54,7 +54,8 @@ def test_the_shares_of_known_work(where: str, place: str, owner: str) -> None:
     assert samples >= 20
     share = found["work_seventy"]["self_percent"] / work
     assert share == pytest.approx(0.7, abs=5 * math.sqrt(0.7 * 0.3 / samples))
-    assert found["work_rounds"]["total_percent"] >= work
+    # Each is rounded to a hundredth.
+    assert found["work_rounds"]["total_percent"] >= work - 0.02
     # It was all on one core, and nearly all of that one's time.
     assert max(table["places"][place]["by_core"]) > 30
     assert table["owners"][0]["name"] == owner
