@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is compiled: OP-TEE OS, Trusted Firmware-A, our trusted application and its client."""
 
+import contextlib
 import functools
 import os
 import re
@@ -182,6 +183,11 @@ def symbols(cores: int, progress: Progress) -> dict[str, Path]:
     ta = sorted(inference_ta(progress).glob("*.elf"))
     bl31 = trusted_firmware(progress) / "bl31.elf"
     files = (*optee, *ta, bl31)
+    for path in files:
+        # The store found them by their sources, whatever the age of this checkout; gdb would
+        # believe the files' times, and call the sources newer.
+        with contextlib.suppress(OSError):
+            os.utime(path)
     return {path.stem: path for path in files if not path.stem.endswith(".stripped")}
 
 

@@ -73,16 +73,6 @@ class GuestRefused(GuestError):
         self.errno = number
 
 
-# Who is who -------------------------------------------------------------------------------------
-
-
-def _proof(token: bytes, who: bytes, nonces: bytes) -> bytes:
-    # Imported late: what only prints what the machine's folder says can do without OpenSSL.
-    import hmac
-
-    return hmac.digest(token, who + nonces, "sha256")
-
-
 # Frames ----------------------------------------------------------------------------------------
 
 
@@ -227,16 +217,22 @@ def connect(
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ours = os.urandom(NONCE_SIZE)
         connection.send(HELLO, u32(PROTOCOL_VERSION) + ours)
+        connection.flush(deadline)
+        # Imported late, while the guest makes its answer: it loads OpenSSL, which takes 3 ms.
+        import hmac
+
         kind, payload = connection.receive(deadline)
         if kind == FAILED:
             raise refused(payload, "the guest's agent refused")
         nonces = ours + payload[:NONCE_SIZE]
-        if kind != CHALLENGE or payload[NONCE_SIZE:] != _proof(token, b"agent", nonces):
+        if kind != CHALLENGE or payload[NONCE_SIZE:] != hmac.digest(
+            token, b"agent" + nonces, "sha256"
+        ):
             raise GuestUnreachable(
                 f"what listens at port {port} is not this machine: it does not know its token",
                 "`sandbox down` and `sandbox up` start it afresh.",
             )
-        connection.send(PROOF, _proof(token, b"host", nonces))
+        connection.send(PROOF, hmac.digest(token, b"host" + nonces, "sha256"))
     except TimeoutError as error:
         connection.close()
         raise GuestUnreachable(

@@ -20,7 +20,9 @@ import pytest
 import transcripts
 from real_stack import ROOT, run_sandbox
 
+from sandbox.build import recipe
 from sandbox.debug import gdb
+from sandbox.log import SilentProgress
 from sandbox.machine import hold
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.machine import Machine
@@ -299,6 +301,14 @@ def test_who_stops_the_machine_is_told_and_may_be_killed(machine: Machine, victi
         assert eventually(lambda: hold.holder(machine.folder) is None)
     # Had the breakpoint stayed, this call would stop the machine for good.
     assert_runs(machine)
+
+
+def test_no_symbols_are_older_than_the_checkout() -> None:
+    # gdb would warn that the sources are newer than what was built of them.
+    source = ROOT / "ta/inference/entry.c"
+    os.utime(source)
+    for elf in recipe.symbols(2, SilentProgress()).values():
+        assert elf.stat().st_mtime_ns >= source.stat().st_mtime_ns, elf
 
 
 def test_the_transcripts_of_the_page(machine: Machine, tmp_path: Path) -> None:
