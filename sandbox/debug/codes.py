@@ -7,108 +7,84 @@ tee_api_defines.h and libutee, and the Arm ARM (DDI 0487), D24.2.40: ESR_EL1, G8
 
 from dataclasses import dataclass
 
-# TEE_Result: the name, and what it says when it is the code of a panic.
-_RESULTS: dict[int, tuple[str, str]] = {
-    0x00000000: (
-        "TEE_SUCCESS",
+from sandbox.tee.results import TeeResult
+
+# What a TEE_Result says when it is the code of a panic, or of what failed within OP-TEE.
+_RESULTS: dict[int, str] = {
+    TeeResult.SUCCESS: (
         "0 is what OP-TEE's library panics with when the API is used against its rules: an"
         " operation in the wrong state, a handle that is none, a NULL where memory is needed, a"
-        " size that cannot be. The specification calls these programmer errors.",
+        " size that cannot be. The specification calls these programmer errors."
     ),
-    0xF0100001: (
-        "TEE_ERROR_CORRUPT_OBJECT",
-        "A stored object was altered or cut, and was deleted.",
-    ),
-    0xF0100002: ("TEE_ERROR_CORRUPT_OBJECT_2", "A stored object was altered or cut."),
-    0xF0100003: (
-        "TEE_ERROR_STORAGE_NOT_AVAILABLE",
-        "Is tee-supplicant running, its disk writable?",
-    ),
-    0xF0100004: (
-        "TEE_ERROR_STORAGE_NOT_AVAILABLE_2",
-        "Is tee-supplicant running, its disk writable?",
-    ),
-    0xF0100005: ("TEE_ERROR_UNSUPPORTED_VERSION", "Built against another version of the API."),
-    0xF0100006: ("TEE_ERROR_CIPHERTEXT_INVALID", "The ciphertext is malformed."),
-    0xFFFF0000: (
-        "TEE_ERROR_GENERIC",
+    TeeResult.CORRUPT_OBJECT: "A stored object was altered or cut, and was deleted.",
+    TeeResult.CORRUPT_OBJECT_2: "A stored object was altered or cut.",
+    TeeResult.STORAGE_NOT_AVAILABLE: "Is tee-supplicant running, its disk writable?",
+    TeeResult.STORAGE_NOT_AVAILABLE_2: "Is tee-supplicant running, its disk writable?",
+    TeeResult.UNSUPPORTED_VERSION: "Built against another version of the API.",
+    TeeResult.CIPHERTEXT_INVALID: "The ciphertext is malformed.",
+    TeeResult.GENERIC: (
         "OP-TEE's library panics with this after a failed assertion (its text stands in the log"
-        " just before) and after undefined behaviour that UBSan found.",
+        " just before) and after undefined behaviour that UBSan found."
     ),
-    0xFFFF0001: (
-        "TEE_ERROR_ACCESS_DENIED",
+    TeeResult.ACCESS_DENIED: (
         "Memory that the TA may not touch in this way was handed to the API: secure memory where"
-        " the client's is meant, or the reverse; or an object was opened without that right.",
+        " the client's is meant, or the reverse; or an object was opened without that right."
     ),
-    0xFFFF0002: ("TEE_ERROR_CANCEL", "The operation was cancelled by the client."),
-    0xFFFF0003: (
-        "TEE_ERROR_ACCESS_CONFLICT",
-        "The object is open elsewhere, without the flags that allow sharing.",
+    TeeResult.CANCEL: "The operation was cancelled by the client.",
+    TeeResult.ACCESS_CONFLICT: (
+        "The object is open elsewhere, without the flags that allow sharing."
     ),
-    0xFFFF0004: ("TEE_ERROR_EXCESS_DATA", "More data than the operation can take."),
-    0xFFFF0005: ("TEE_ERROR_BAD_FORMAT", "The data has not the format that it should have."),
-    0xFFFF0006: (
-        "TEE_ERROR_BAD_PARAMETERS",
+    TeeResult.EXCESS_DATA: "More data than the operation can take.",
+    TeeResult.BAD_FORMAT: "The data has not the format that it should have.",
+    TeeResult.BAD_PARAMETERS: (
         "A function of the API was given what it cannot take: a handle that was freed or never"
         " allocated, an algorithm, mode or key size that do not go together, a missing attribute, a"
-        " buffer that is not the TA's. The API panics then: it has no other way to tell.",
+        " buffer that is not the TA's. The API panics then: it has no other way to tell."
     ),
-    0xFFFF0007: (
-        "TEE_ERROR_BAD_STATE",
+    TeeResult.BAD_STATE: (
         "The right function at the wrong time: an update before the init, a key that is not set, an"
-        " object that is populated already, an operation that was finished.",
+        " object that is populated already, an operation that was finished."
     ),
-    0xFFFF0008: (
-        "TEE_ERROR_ITEM_NOT_FOUND",
-        "An object, attribute or TA that does not exist, asked for where the API may not say so.",
+    TeeResult.ITEM_NOT_FOUND: (
+        "An object, attribute or TA that does not exist, asked for where the API may not say so."
     ),
-    0xFFFF0009: (
-        "TEE_ERROR_NOT_IMPLEMENTED",
-        "This build of OP-TEE has no such algorithm or function: see the CFG_CRYPTO_ options.",
+    TeeResult.NOT_IMPLEMENTED: (
+        "This build of OP-TEE has no such algorithm or function: see the CFG_CRYPTO_ options."
     ),
-    0xFFFF000A: (
-        "TEE_ERROR_NOT_SUPPORTED",
+    TeeResult.NOT_SUPPORTED: (
         "This build of OP-TEE has no such algorithm, mode, key size or curve, or no such system"
-        " call: was the TA built with the dev kit of another OP-TEE?",
+        " call: was the TA built with the dev kit of another OP-TEE?"
     ),
-    0xFFFF000B: ("TEE_ERROR_NO_DATA", "There is no data to work on."),
-    0xFFFF000C: (
-        "TEE_ERROR_OUT_OF_MEMORY",
+    TeeResult.NO_DATA: "There is no data to work on.",
+    TeeResult.OUT_OF_MEMORY: (
         "The heap of the TA (TA_DATA_SIZE), the heap of the core (CFG_CORE_HEAP_SIZE) or secure RAM"
-        " is full. `sandbox status` shows what is left, `xtest --stats` too.",
+        " is full. `sandbox status` shows what is left, `xtest --stats` too."
     ),
-    0xFFFF000D: ("TEE_ERROR_BUSY", "Another session uses the single instance of this TA."),
-    0xFFFF000E: (
-        "TEE_ERROR_COMMUNICATION",
-        "The normal world did not answer: is tee-supplicant up?",
+    TeeResult.BUSY: "Another session uses the single instance of this TA.",
+    TeeResult.COMMUNICATION: "The normal world did not answer: is tee-supplicant up?",
+    TeeResult.SECURITY: (
+        "A signature or hash does not fit: was the TA signed with the key that is in this OP-TEE?"
     ),
-    0xFFFF000F: (
-        "TEE_ERROR_SECURITY",
-        "A signature or hash does not fit: was the TA signed with the key that is in this OP-TEE?",
+    TeeResult.SHORT_BUFFER: (
+        "A result does not fit into its buffer, and this function may not ask for a larger one."
     ),
-    0xFFFF0010: (
-        "TEE_ERROR_SHORT_BUFFER",
-        "A result does not fit into its buffer, and this function may not ask for a larger one.",
-    ),
-    0xFFFF0011: ("TEE_ERROR_EXTERNAL_CANCEL", "Cancelled from outside the TEE."),
-    0xFFFF3001: ("TEE_ERROR_TIMEOUT", "It took too long."),
-    0xFFFF300F: (
-        "TEE_ERROR_OVERFLOW",
+    TeeResult.EXTERNAL_CANCEL: "Cancelled from outside the TEE.",
+    TeeResult.TIMEOUT: "It took too long.",
+    TeeResult.OVERFLOW: (
         "OP-TEE's library panics with this when a function returns and the guard value on its stack"
-        " has changed: the function wrote past the end of a local array.",
+        " has changed: the function wrote past the end of a local array."
     ),
-    0xFFFF3024: (
-        "TEE_ERROR_TARGET_DEAD",
-        "A TA that this one called has panicked: its own panic stands in the log before.",
+    TeeResult.TARGET_DEAD: (
+        "A TA that this one called has panicked: its own panic stands in the log before."
     ),
-    0xFFFF3041: ("TEE_ERROR_STORAGE_NO_SPACE", "The disk of tee-supplicant, or RPMB, is full."),
-    0xFFFF3071: ("TEE_ERROR_MAC_INVALID", "Data is not authentic, where that may not happen."),
-    0xFFFF3072: ("TEE_ERROR_SIGNATURE_INVALID", "A signature does not fit its data and key."),
-    0xFFFF5000: ("TEE_ERROR_TIME_NOT_SET", "TEE_SetTAPersistentTime() was never called."),
-    0xFFFF5001: ("TEE_ERROR_TIME_NEEDS_RESET", "The persistent time was set by another boot."),
+    TeeResult.STORAGE_NO_SPACE: "The disk of tee-supplicant, or RPMB, is full.",
+    TeeResult.MAC_INVALID: "Data is not authentic, where that may not happen.",
+    TeeResult.SIGNATURE_INVALID: "A signature does not fit its data and key.",
+    TeeResult.TIME_NOT_SET: "TEE_SetTAPersistentTime() was never called.",
+    TeeResult.TIME_NEEDS_RESET: "The persistent time was set by another boot.",
     # Of OP-TEE's core, to itself.
-    0x80000000: ("TEE_ERROR_DEFER_DRIVER_INIT", "A driver waits for another."),
-    0x80000001: ("TEE_ERROR_NODE_DISABLED", "The device tree disables the device."),
+    TeeResult.DEFER_DRIVER_INIT: "A driver waits for another.",
+    TeeResult.NODE_DISABLED: "The device tree disables the device.",
 }
 
 # GlobalPlatform's panic numbers, 0xGGNN: the function NN of group GG, in the order of the
@@ -191,8 +167,7 @@ class Code:
 def panic_code(value: int) -> Code:
     """The code of a TA's panic."""
     if value in _RESULTS:
-        name, meaning = _RESULTS[value]
-        return Code(value, name if value else "", meaning)
+        return result(value) if value else Code(value, "", _RESULTS[value])
     group = _PANIC_NUMBERS.get(value >> 8, "").split()
     number = value & 0xFF
     if 1 <= number <= len(group):
@@ -206,8 +181,9 @@ def panic_code(value: int) -> Code:
 
 def result(value: int) -> Code:
     """A TEE_Result that something failed with."""
-    name, meaning = _RESULTS.get(value, ("", ""))
-    return Code(value, name, meaning)
+    if value not in _RESULTS:
+        return Code(value, "", "")
+    return Code(value, TeeResult(value).c_name, _RESULTS[value])
 
 
 @dataclass(frozen=True)

@@ -75,16 +75,21 @@ class TeeResult(_Named):
     DEFER_DRIVER_INIT = 0x80000000
     NODE_DISABLED = 0x80000001
 
-    def __str__(self) -> str:
-        """As C calls it, with the number that consoles show."""
+    @property
+    def c_name(self) -> str:
+        """As C calls it; empty if it has no name."""
         if not self.known:
-            return self.name
+            return ""
         name = self.name
         if name.startswith("ISOCKET_") and "WARNING" not in name:
             name = name.replace("ISOCKET_", "ISOCKET_ERROR_")
         elif not name.startswith(("ISOCKET_", "SUCCESS")):
             name = f"ERROR_{name}"
-        return f"TEE_{name} (0x{self.value:08x})"
+        return f"TEE_{name}"
+
+    def __str__(self) -> str:
+        """The name in C, with the number that consoles show."""
+        return f"{self.c_name} (0x{self.value:08x})" if self.known else self.name
 
 
 class TeeOrigin(_Named):
