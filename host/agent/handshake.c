@@ -4,34 +4,29 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include <tomcrypt.h>
+
 #include "handshake.h"
-#include "sha256.h"
 
 /* Who does not prove itself soon makes room for others. */
 #define LIMIT_S		10
 #define SAID_SIZE	(8 + 2 * NONCE_SIZE)
 
-static void prove(const uint8_t token[TOKEN_SIZE], const char *who,
+/* HMAC-SHA256 */
+static bool prove(const uint8_t token[TOKEN_SIZE], const char *who,
 		  const uint8_t nonces[2 * NONCE_SIZE],
 		  uint8_t proof[PROOF_SIZE])
 {
-	uint8_t said[SAID_SIZE] = { 0 };
 	const size_t len = strlen(who);
+	const int hash = register_hash(&sha256_desc);
+	uint8_t said[SAID_SIZE] = { 0 };
+	unsigned long size = PROOF_SIZE;
 
 	memcpy(said, who, len);
 	memcpy(said + len, nonces, 2 * NONCE_SIZE);
-	hmac_sha256(token, TOKEN_SIZE, said, len + 2 * NONCE_SIZE, proof);
-}
 
-/* In a time that does not tell where they differ. */
-static bool equal(const uint8_t *a, const uint8_t *b, size_t len)
-{
-	uint8_t differ = 0;
-
-	for (size_t i = 0; i < len; i++)
-		differ |= a[i] ^ b[i];
-
-	return !differ;
+	return hmac_memory(hash, token, TOKEN_SIZE, said, len + 2 * NONCE_SIZE,
+			   proof, &size) == CRYPT_OK;
 }
 
 static void set_limit(int fd, time_t seconds)
@@ -60,14 +55,15 @@ static bool exchange(int fd, struct inbox *inbox,
 	if (getrandom(nonces + NONCE_SIZE, NONCE_SIZE, 0) != NONCE_SIZE)
 		return false;
 	memcpy(challenge, nonces + NONCE_SIZE, NONCE_SIZE);
-	prove(token, "agent", nonces, challenge + NONCE_SIZE);
-	if (!frame_send(fd, FRAME_CHALLENGE, challenge, sizeof(challenge)))
+	if (!prove(token, "agent", nonces, challenge + NONCE_SIZE) ||
+	    !prove(token, "host", nonces, expected) ||
+	    !frame_send(fd, FRAME_CHALLENGE, challenge, sizeof(challenge)))
 		return false;
-	prove(token, "host", nonces, expected);
 
 	return frame_receive(inbox, fd, &frame) && frame.type == FRAME_PROOF &&
 	       frame.len == PROOF_SIZE &&
-	       equal(frame.data, expected, PROOF_SIZE);
+	       /* In a time that does not tell where they differ */
+	       !mem_neq(frame.data, expected, PROOF_SIZE);
 }
 
 bool handshake(int fd, struct inbox *inbox, const uint8_t token[TOKEN_SIZE])

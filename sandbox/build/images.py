@@ -32,17 +32,21 @@ MODULES = ("virtio_mmio", "virtio_net", "9p", "9pnet_virtio", "optee")
 PROGRAMS = (
     ("tee-supplicant", "usr/sbin/tee-supplicant"),
     ("dropbear-bin", "usr/sbin/dropbear"),
+    ("openssh-sftp-server", "usr/lib/openssh/sftp-server"),
 )
 LIBRARIES = ("libc6", "libteec2", "libcrypt1", "libtomcrypt1", "libtommath1", "libgmp10", "zlib1g")
 XTEST = "optee-test-qemu"
 TEST_LIBRARIES = ("libckteec0t64", "libssl3t64", "libzstd1")
 # Merged /usr, as Debian has it: programs and libraries live below usr/.
-LINKS = {"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "init": "usr/bin/busybox"}
+LINKS = {
+    **{"bin": "usr/bin", "sbin": "usr/sbin", "lib": "usr/lib", "init": "usr/bin/busybox"},
+    "usr/lib/sftp-server": "openssh/sftp-server",  # where dropbear looks
+}
 FOLDERS = (
     *("dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr", "var", "usr/bin"),
     *("usr/sbin", "usr/lib", "var/lib", "var/lib/tee", "var/log", "mnt/share", "etc/dropbear"),
     *("etc/init.d", "root/.ssh", "usr/lib/optee_armtz", "usr/lib/tee-supplicant"),
-    *("usr/lib/tee-supplicant/plugins", "usr/lib/modules"),
+    *("usr/lib/tee-supplicant/plugins", "usr/lib/modules", "usr/lib/openssh"),
 )
 PERMISSIONS = {
     **dict.fromkeys(("root", "root/.ssh", "etc/dropbear", "var/lib/tee"), 0o700),

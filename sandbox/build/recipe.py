@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from sandbox import paths, process
 from sandbox.build import sources, store
@@ -200,13 +201,23 @@ def client_application(progress: Progress) -> Path:
 
 
 def _build_client(
-    source: Path, program: str, own: Sequence[Path], what: str, progress: Progress
+    source: Path,
+    program: str,
+    own: Sequence[Path],
+    what: str,
+    progress: Progress,
+    others: Mapping[str, Path] = MappingProxyType({}),
 ) -> Path:
+    """`others` are more variables of its makefile: files and folders below unpacked inputs."""
     headers = sources.unpacked("optee-client-dev", progress)
     library = sources.unpacked("libteec2", progress)
     parts = {
         "source": store.tree_digest(own),
         "libteec": [headers.name, library.name],
+        "others": {
+            key: path.relative_to(paths.build_cache_dir()).as_posix()
+            for key, path in others.items()
+        },
         "tools": _tools(),
     }
 
@@ -220,6 +231,7 @@ def _build_client(
                 "O": os.fspath(out),
                 "TEEC_INCLUDE": os.fspath(headers / "usr" / "include"),
                 "TEEC_LIB": os.fspath(only(library, "usr/lib/*/libteec.so.*")),
+                **{key: os.fspath(path) for key, path in others.items()},
             },
             work,
         )
@@ -232,7 +244,13 @@ def _build_client(
 def agent(progress: Progress) -> Path:
     """What serves the host in the guest: the program `sandbox-agent`."""
     source = paths.project_dir() / "host" / "agent"
-    return _build_client(source, "sandbox-agent", [source], "build the guest's agent", progress)
+    tomcrypt = sources.unpacked("libtomcrypt-dev", progress)
+    others = {
+        "TOMCRYPT_INCLUDE": tomcrypt / "usr" / "include",
+        "TOMCRYPT_LIB": only(tomcrypt, "usr/lib/*/libtomcrypt.a"),
+    }
+    what = "build the guest's agent"
+    return _build_client(source, "sandbox-agent", [source], what, progress, others)
 
 
 def only(folder: Path, pattern: str) -> Path:

@@ -3,6 +3,7 @@
 
 import contextlib
 import hashlib
+import hmac
 import os
 import signal
 import subprocess
@@ -311,14 +312,14 @@ def test_only_who_knows_the_token_is_served(machine: Machine) -> None:
     with pytest.raises(GuestUnreachable, match="does not know its token"):
         agent.connect(record.agent_port, bytes(agent.TOKEN_SIZE), Deadline(LIMIT_S))
     # One that is told the agent's proof, and then lies about its own, gets nothing either.
-    true_proof = agent._proof
+    true_digest = hmac.digest
     token = machine.folder.token.read_bytes()
 
-    def proof(known: bytes, who: bytes, nonces: bytes) -> bytes:
-        return true_proof(known, who, nonces) if who == b"agent" else bytes(agent.PROOF_SIZE)
+    def digest(key: bytes, text: bytes, name: str) -> bytes:
+        return bytes(agent.PROOF_SIZE) if text[:4] == b"host" else true_digest(key, text, name)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(agent, "_proof", proof)
+        patch.setattr(hmac, "digest", digest)
         with agent.connect(record.agent_port, token, Deadline(LIMIT_S)) as connection:
             connection.send(agent.ARG, b"id")
             connection.send(agent.RUN)
@@ -338,6 +339,18 @@ def test_ssh_for_people(machine: Machine, tmp_path: Path) -> None:
         timeout=LIMIT_S,
     )
     assert (done.returncode, done.stdout) == (0, b"through the config"), done.stderr
+
+
+def test_scp_there_and_back(machine: Machine, tmp_path: Path) -> None:
+    config, folder = tmp_path / "config", tmp_path / "folder"
+    config.write_text(run_sandbox("ssh", "--config").stdout)
+    folder.mkdir()
+    (folder / "a file").write_bytes(os.urandom(300_000))
+    there, scp = f"sandbox-{machine.name}:/tmp/scp", ["scp", "-q", "-r", "-F", config]
+    for argv in ([folder, there], [there, tmp_path / "back"]):
+        done = subprocess.run([*scp, *argv], capture_output=True, timeout=LIMIT_S)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "back/a file").read_bytes() == (folder / "a file").read_bytes()
 
 
 def test_ssh_with_another_client(machine: Machine) -> None:
