@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who said a line, when, and how bad it is: all from the line itself.
 
-[   12.345678] optee: initialized driver                Linux's log, its own clock
-[   12.345678] cml-ca: serving ...                      a daemon, through /dev/kmsg
+<6>[   12.345678] optee: initialized driver             Linux's log, its level and its own clock
+<12>[   12.345678] cml-ca: serving ...                  a daemon, through /dev/kmsg
 NOTICE:  BL31: ...                                      TF-A
 [   12.345678] I/TC:0 0 init_primary:1 ...              OP-TEE's core, on the CPU's counter
 [   12.345678] 2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720 I/TA: ...   a TA, as the core says
@@ -19,9 +19,10 @@ from sandbox.machine.folder import World
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 _STAMP = r"\[ {0,11}(?P<stamp>\d{1,12}\.\d{6})\] ?"
+# Eight times the facility, and the level (console_msg_format=syslog).
 # CONFIG_PRINTK_CALLER would add "[    T1] "; Debian's kernel has it off.
-_KERNEL = re.compile(_STAMP)
-_KERNEL_IN = re.compile(rb"\[ {0,11}\d{1,12}\.\d{6}\] ")
+_KERNEL = re.compile(rf"(?:<(?P<priority>\d{{1,4}})>)?{_STAMP}")
+_KERNEL_IN = re.compile(rb"(?:<\d{1,4}>)?\[ {0,11}\d{1,12}\.\d{6}\] ")
 _SECURE = re.compile(rf"\*?{_STAMP}(?:(?P<ta>{UUID}) )?")
 _TRACE = re.compile(r"\*?(?P<level>[UEIDFM])/(?P<prefix>\w{1,16}):")
 _TRUSTED_FIRMWARE = re.compile(r"(?P<level>ERROR|WARNING|NOTICE|INFO|VERBOSE): +")
@@ -48,6 +49,8 @@ _LEVELS = {
     "DBG": Level.DEBUG,
     "FLW": Level.FLOW,
 }
+# Linux's, from 0, emergency, to 7, debugging (linux/kern_levels.h)
+_KERNEL_LEVELS = (*[Level.ERROR] * 4, Level.WARNING, Level.NOTICE, Level.INFO, Level.DEBUG)
 _SECURE_SOURCES = {"TC": Source.OPTEE, "LD": Source.LDELF}
 _WARNING = re.compile(r"[ :]WARNING\b")
 _BAD = {
@@ -107,6 +110,9 @@ def _normal(line: str) -> Parsed:
             source, level = Source.TF_A, _LEVELS[firmware["level"]]
         elif _FIRMWARE_PANIC.match(text):
             source, level = Source.TF_A, Level.ERROR
+    elif head and head["priority"] and int(head["priority"]) < len(_KERNEL_LEVELS):
+        # The kernel's own: what comes through /dev/kmsg has the level that Linux gives all of it.
+        level = _KERNEL_LEVELS[int(head["priority"])]
     elif text.startswith("WARNING: "):
         level = Level.WARNING
     return Parsed(stamp_s, source, _worst(World.NORMAL, level, text), None, text, line, counter_s)

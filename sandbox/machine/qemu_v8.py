@@ -46,8 +46,8 @@ QEMU_V8 = Board(
     # Clear of the device tree and of OP-TEE's shared memory at 0x42000000.
     kernel_address=0x44000000,
     initrd_address=0x48000000,
-    # Self-tests of Linux's cryptography take 0.5 s, emulated.
-    command_line="console=ttyAMA0 rdinit=/init quiet cryptomgr.notests",
+    # Self-tests of Linux's cryptography take 0.5 s, emulated. Its lines tell their level.
+    command_line="console=ttyAMA0 rdinit=/init quiet cryptomgr.notests console_msg_format=syslog",
 )
 
 

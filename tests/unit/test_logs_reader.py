@@ -42,6 +42,15 @@ LINES = [
     (N, "ERROR:   no room", Source.TF_A, Level.ERROR, None, "ERROR:   no room"),
     (N, "PANIC in EL3.", Source.TF_A, Level.ERROR, None, "PANIC in EL3."),
     (N, "[    1.224366] optee: revision", Source.KERNEL, None, None, "optee: revision"),
+    (N, "<6>[    1.224366] optee: revision", Source.KERNEL, Level.INFO, None, "optee: revision"),
+    (N, "<3>[    1.224366] 9p: no such", Source.KERNEL, Level.ERROR, None, "9p: no such"),
+    (N, "<4>[    1.224366] WARNING: CPU: 0", Source.KERNEL, Level.WARNING, None, None),
+    (N, "<6>[    1.224366] Kernel panic - not syncing: x", Source.KERNEL, Level.ERROR, None, None),
+    # Through /dev/kmsg: Linux's default level says nothing.
+    (N, "<12>[    2.203992] cml-ca: serving", Source.CML_CA, None, None, "cml-ca: serving"),
+    (N, "<12>[    2.203992] somebody else", Source.KERNEL, None, None, "somebody else"),
+    (N, "<9999>[    2.203992] none", Source.KERNEL, None, None, "none"),
+    (N, "<6> [    2.203992] none", Source.CONSOLE, None, None, None),
     (N, "[    1.0] not Linux's", Source.CONSOLE, None, None, "[    1.0] not Linux's"),
     (N, "[   12.000001] Kernel panic - not syncing: x", Source.KERNEL, Level.ERROR, None,
      "Kernel panic - not syncing: x"),
@@ -86,6 +95,8 @@ def test_a_line_tells_who_and_how_bad(
 
 def test_linux_does_not_wait_for_the_end_of_a_prompt() -> None:
     line = b"~ # [    2.203992] cml-ca: serving"
+    assert list(messages(N, line)) == [(0, b"~ # "), (4, line[4:])]
+    line = b"~ # <6>[    2.203992] optee: x"
     assert list(messages(N, line)) == [(0, b"~ # "), (4, line[4:])]
     # Colours before a time are no text.
     coloured = b"\x1b[31m[    2.203992] red"
