@@ -96,6 +96,8 @@ def _bench_of(config: pytest.Config) -> "Bench":
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
     if (bench := _bench(item)) is None:
+        if item.get_closest_marker(_EXPECTS) is not None:
+            pytest.fail(f"the marker {_EXPECTS} on a test that uses no machine", False)
         return (yield)
     with _blamed(bench, item):
         if "machine" in _fixtures(item) and (why := item.config.stash.get(_NO_MACHINE, "")):

@@ -272,6 +272,10 @@ def test_bad_patterns_fail_tests_unless_expected(project: Project) -> None:
         def test_marked_in_vain(machine):
             pass
 
+        @pytest.mark.sandbox_expects("TA panic")
+        def test_marked_without_a_machine():
+            pass
+
         def test_good(machine, say):
             say(machine, "all is well")
         """
@@ -279,7 +283,7 @@ def test_bad_patterns_fail_tests_unless_expected(project: Project) -> None:
     result = project.run("-rA", "--tb=short")
     passed = {"test_expected", "test_marked", "test_good"}
     assert set(re.findall(r"^PASSED test_it.py::(\w+)", result.stdout.str(), re.M)) == passed
-    result.assert_outcomes(passed=3, failed=7)
+    result.assert_outcomes(passed=3, failed=7, errors=1)
     failures = blocks(result)
     unexpected = "TA panic in the secure world: " + TA_PANIC
     assert unexpected in failures["test_unexpected"]
@@ -289,6 +293,7 @@ def test_bad_patterns_fail_tests_unless_expected(project: Project) -> None:
     assert "not seen within 0.1 s: TA panic, kernel oops" in failures["test_did_not_come"]
     assert "hint: There are: kernel panic, " in failures["test_no_such"]
     assert "but not seen: TA panic" in failures["test_marked_in_vain"]
+    assert "on a test that uses no machine" in failures["test_marked_without_a_machine"]
     for text in failures.values():
         assert ("Console log of machine pytest" in text) == (TA_PANIC in text)
 
