@@ -2,8 +2,11 @@
 """The tree of arguments. What each verb does is in its own file."""
 
 import argparse
+import functools
 import importlib
+import os
 from collections.abc import Collection, Iterator
+from typing import Any
 
 from sandbox.config import DEFAULT_MACHINE, ENVIRONMENT
 
@@ -51,6 +54,31 @@ environment:
 {chr(10).join(f"  {name:<24}{text}" for name, text in ENVIRONMENT.items())}"""
 
 
+@functools.cache
+def _width() -> int:
+    """Of help, as argparse has it: that would import shutil to know, which takes 2 ms."""
+    try:
+        columns = int(os.environ.get("COLUMNS", 0)) or os.get_terminal_size(1).columns
+    except (ValueError, OSError):
+        columns = 0
+    return (columns or 80) - 2
+
+
+class _Formatter(argparse.HelpFormatter):
+    # Made for each argument, whether or not anybody asks for help.
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, **{"width": _width(), **options})
+
+
+class _RawFormatter(_Formatter, argparse.RawDescriptionHelpFormatter):
+    pass
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"formatter_class": _Formatter, **options})
+
+
 def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
     """A parser for a command line of these words; for any command line, if none are given.
 
@@ -58,11 +86,11 @@ def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
     named are loaded, unless none is, as for --help.
     """
     verbs = [verb for verb in VERBS if verb in words]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sandbox",
         description=_DESCRIPTION,
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_RawFormatter,
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     _add_common(parser, machine=None, debug=False)
@@ -82,7 +110,7 @@ def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
 
 
 def _all_below(
-    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    subparsers: "argparse._SubParsersAction[Any]",
 ) -> Iterator[argparse.ArgumentParser]:
     """The parsers of verbs, and of the verbs that some of these have in turn."""
     for parser in subparsers.choices.values():

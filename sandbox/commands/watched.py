@@ -11,10 +11,14 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING
 
-from sandbox.errors import SandboxError
-from sandbox.machine.console import ConsoleAlarm, Trouble, Watch
+from sandbox.errors import GuestError, SandboxError
+from sandbox.machine.folder import Folder
 from sandbox.machine.machine import Machine
+
+if TYPE_CHECKING:
+    from sandbox.machine.console import Trouble, Watch
 
 # How often the consoles are looked at for what ends the machine.
 _TICK_S = 0.5
@@ -35,7 +39,9 @@ def add_allow(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _trouble(text: str) -> Trouble:
+def _trouble(text: str) -> "Trouble":
+    from sandbox.machine.console import Trouble
+
     try:
         return Trouble(text)
     except ValueError:
@@ -43,21 +49,60 @@ def _trouble(text: str) -> Trouble:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {names}") from None
 
 
-@contextlib.contextmanager
-def watched(machine: Machine, allowed: Collection[Trouble] = ()) -> Iterator[None]:
-    """Raises ConsoleAlarm at the end if there was trouble meanwhile; at once if all is lost."""
-    with explaining(machine), contextlib.closing(Watch(machine.folder, from_now=True)) as watch:
-        with watch.expecting(*allowed):
-            try:
-                with _ticking(watch.look):
-                    yield
-            except ConsoleAlarm:
-                raise
-            except SandboxError:
-                # If the consoles know the cause, that is what to tell.
-                watch.check()
-                raise
+class _Watch:
+    """A watch of both consoles from now on, made when one of them has said something.
+
+    Most commands end before that, and do without the patterns, which take a while to load.
+    """
+
+    def __init__(self, folder: Folder, allowed: Collection["Trouble"]) -> None:
+        self._folder = folder
+        self._allowed = allowed
+        self._begin = folder.log_sizes()
+        self._made: Watch | None = None
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+
+    def look(self) -> None:
+        if (watch := self._watch()) is not None:
+            watch.look()
+
+    def check(self) -> None:
+        if (watch := self._watch()) is not None:
             watch.check()
+
+    def _watch(self) -> "Watch | None":
+        if self._made is None and self._folder.log_sizes() != self._begin:
+            from sandbox.machine.console import Watch
+
+            self._made = Watch(self._folder, self._begin, self._allowed)
+        return self._made
+
+
+@contextlib.contextmanager
+def watched(machine: Machine, allowed: Collection["Trouble"] = ()) -> Iterator[None]:
+    """Raises ConsoleAlarm at the end if there was trouble meanwhile; at once if all is lost."""
+    with (
+        explaining(machine),
+        contextlib.closing(_Watch(machine.folder, allowed)) as watch,
+    ):
+        try:
+            with _ticking(watch.look):
+                yield
+        except SandboxError as error:
+            # If the consoles know the cause, that is what to tell.
+            if not _is_alarm(error):
+                watch.check()
+            raise
+        watch.check()
+
+
+def _is_alarm(error: SandboxError) -> bool:
+    from sandbox.machine.console import ConsoleAlarm
+
+    return isinstance(error, ConsoleAlarm)
 
 
 @contextlib.contextmanager
@@ -65,11 +110,14 @@ def explaining(machine: Machine) -> Iterator[None]:
     """An alarm that is raised within it leaves with its panics explained."""
     try:
         yield
-    except ConsoleAlarm as alarm:
-        # Imported late: it reads ELF files, and most commands see no panic.
+    except GuestError as alarm:
+        # Imported late: this reads ELF files, and most commands see no panic.
         from sandbox.debug.panics import Explainer
+        from sandbox.machine.console import ConsoleAlarm
         from sandbox.machine.symbols import Symbols
 
+        if not isinstance(alarm, ConsoleAlarm):
+            raise
         panics = Explainer(Symbols(machine.folder.symbols)).explain(alarm.lines)
         if not panics:
             raise
@@ -97,7 +145,7 @@ def _ticking(look: Callable[[], None]) -> Iterator[None]:
         del number, frame
         try:
             look()
-        except ConsoleAlarm:
+        except GuestError:
             # Once is enough: what it unwinds through is not to be interrupted again.
             signal.setitimer(signal.ITIMER_REAL, 0)
             raise

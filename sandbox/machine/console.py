@@ -10,8 +10,8 @@ import os
 import re
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 # Like the patterns below, both are compiled when there is a line.
 _ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.?)"
 _CONTROLS = r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+_PRIORITY = r"^<\d{1,4}>(?=\[ *\d)"
 # A line without an end is cut here: the guest must not make us hold any amount of it.
 _LINE_LIMIT = 4096
 _READ_SIZE = 1 << 16
@@ -185,6 +186,11 @@ def clean(raw: bytes) -> str:
     return re.sub(_CONTROLS, "", text)
 
 
+def _said(raw: bytes) -> str:
+    """A line without the level that Linux puts before its own (console_msg_format=syslog)."""
+    return re.sub(_PRIORITY, "", clean(raw))
+
+
 def excerpt(path: Path, lines: int = EXCERPT_LINES) -> list[str]:
     """The last lines of a console log."""
     try:
@@ -193,7 +199,7 @@ def excerpt(path: Path, lines: int = EXCERPT_LINES) -> list[str]:
             kept = deque(log, maxlen=lines)
     except FileNotFoundError:
         return []
-    return [clean(raw) for raw in kept]
+    return [_said(raw) for raw in kept]
 
 
 def excerpts(folder: Folder, lines: int = EXCERPT_LINES) -> str:
@@ -210,10 +216,10 @@ def excerpts(folder: Folder, lines: int = EXCERPT_LINES) -> str:
 class Follower:
     """The lines of one console, each given once, through any number of boots."""
 
-    def __init__(self, world: World, path: Path) -> None:
+    def __init__(self, world: World, path: Path, begin: int = 0) -> None:
         self.world = world
         self._path = path
-        self._offset = 0
+        self._offset = begin
         self._rest = b""
         # Kept open: only then does another file under this name have another inode.
         self._log: FileIO | None = None
@@ -222,11 +228,6 @@ class Follower:
         if self._log is not None:
             self._log.close()
             self._log = None
-
-    def skip(self) -> None:
-        """Pass over what is there already."""
-        with suppress(FileNotFoundError):
-            self._offset = self._path.stat().st_size
 
     def read(self) -> Iterator[Line]:
         """What came since the last call, up to the last complete line."""
@@ -249,7 +250,7 @@ class Follower:
             self._offset += len(data)
             *whole, self._rest = (self._rest + data).split(b"\n")
             for raw in whole:
-                yield Line(self.world, clean(raw))
+                yield Line(self.world, _said(raw))
             if len(self._rest) > _LINE_LIMIT:
                 yield self._flush()
 
@@ -267,20 +268,25 @@ class Follower:
             yield self._flush()
 
     def _flush(self) -> Line:
-        line, self._rest = Line(self.world, clean(self._rest)), b""
+        line, self._rest = Line(self.world, _said(self._rest)), b""
         return line
 
 
 class Watch:
     """Both consoles, searched for trouble during a boot, a command or a test."""
 
-    def __init__(self, folder: Folder, *, from_now: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        begin: Mapping[World, int] | None = None,
+        expected: Iterable[Trouble] = (),
+    ) -> None:
+        """From the first line on, or from what Folder.log_sizes() said at the time."""
         self._folder = folder
-        self._expected: frozenset[Trouble] = frozenset()
-        self._followers = [Follower(world, folder.log(world)) for world in World]
-        if from_now:
-            for follower in self._followers:
-                follower.skip()
+        self._expected = frozenset(expected)
+        self._followers = [
+            Follower(world, folder.log(world), begin[world] if begin else 0) for world in World
+        ]
         self._recent: deque[Line] = deque(maxlen=_LINES_BEFORE)
         # The first bad line, and what is quoted with it.
         self._bad: tuple[Trouble, Line] | None = None

@@ -112,6 +112,14 @@ class Folder:
     def log(self, world: World) -> Path:
         return self.path / f"{world}.log"
 
+    def log_sizes(self) -> dict[World, int]:
+        """How much both consoles have said until now."""
+        sizes = dict.fromkeys(World, 0)
+        for world in World:
+            with contextlib.suppress(FileNotFoundError):
+                sizes[world] = self.log(world).stat().st_size
+        return sizes
+
     def console_socket(self, world: World) -> Path:
         return self.path / f"{world}.sock"
 

@@ -84,7 +84,7 @@ def run(
     began, began_at = time.time(), time.monotonic()
     try:
         with (
-            contextlib.closing(Watch(machine.folder, from_now=True)) as watch,
+            contextlib.closing(Watch(machine.folder, machine.folder.log_sizes())) as watch,
             watch.expecting(*EXPECTED),
             # Closing it ends what still runs in the guest.
             guest.connection(Deadline(_START_S)) as connection,
