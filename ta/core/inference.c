@@ -13,6 +13,7 @@
 struct cml_detector {
 	const struct cml_allocator *allocator;
 	struct cml_graph *graph;
+	struct cml_run run;
 	struct cml_ssd *ssd;
 };
 
@@ -29,22 +30,43 @@ struct cml_inference {
 	uint64_t jpeg_us;
 };
 
+/* As a detector has them: int8 with four dimensions. */
+static bool view(const struct cml_tensor_info *info, const uint8_t *data,
+		 struct cml_tensor_view *view)
+{
+	*view = (struct cml_tensor_view){
+		.data = (const int8_t *)data,
+		.size = info->size,
+		.scale = info->scale,
+		.zero_point = info->zero_point,
+	};
+	for (size_t i = 0; i < 4; i++)
+		view->dims[i] = info->dims[i];
+
+	return info->type == CML_TFLITE_INT8 && info->rank == 4 &&
+	       info->scale > 0;
+}
+
 /* Stack: 0.7 KiB of tensor views. */
 static enum cml_status detector_ssd(struct cml_detector *detector,
 				    struct cml_graph_problem *problem)
 {
+	const struct cml_run *run = &detector->run;
 	enum cml_status status = CML_MODEL_NOT_DETECTOR;
 	struct cml_tensor_view outputs[CML_SSD_OUTPUTS] = { 0 };
 	struct cml_tensor_view input = { 0 };
+	struct cml_tensor_info info = cml_graph_input(run->graph, 0);
+	bool fits = cml_graph_input_count(run->graph) == 1 &&
+		    cml_graph_output_count(run->graph) == CML_SSD_OUTPUTS &&
+		    view(&info, cml_run_input(run, 0), &input);
 
-	if (cml_graph_input_count(detector->graph) == 1 &&
-	    cml_graph_output_count(detector->graph) == CML_SSD_OUTPUTS) {
-		input = cml_graph_input(detector->graph, 0);
-		for (size_t i = 0; i < CML_SSD_OUTPUTS; i++)
-			outputs[i] = cml_graph_output(detector->graph, i);
+	for (size_t i = 0; fits && i < CML_SSD_OUTPUTS; i++) {
+		info = cml_graph_output(run->graph, i);
+		fits = view(&info, cml_run_output(run, i), &outputs[i]);
+	}
+	if (fits)
 		status = cml_ssd_new(detector->allocator, &input, outputs,
 				     &detector->ssd);
-	}
 	if (status && problem)
 		*problem = (struct cml_graph_problem){
 			.op_index = -1,
@@ -53,6 +75,24 @@ static enum cml_status detector_ssd(struct cml_detector *detector,
 		};
 
 	return status;
+}
+
+/* What running needs beside the graph and the model. */
+static enum cml_status detector_memory(struct cml_detector *detector)
+{
+	const struct cml_allocator *allocator = detector->allocator;
+	const struct cml_graph *graph = detector->graph;
+	size_t scratch = cml_graph_scratch_size(graph);
+	struct cml_run *run = &detector->run;
+
+	run->graph = graph;
+	run->arena = allocator->alloc(allocator->ctx,
+				      cml_graph_arena_size(graph));
+	if (run->arena && scratch)
+		run->scratch = allocator->alloc(allocator->ctx, scratch);
+
+	return run->arena && (run->scratch || !scratch) ? CML_OK :
+	       CML_NO_MEMORY;
 }
 
 enum cml_status cml_detector_new(const struct cml_allocator *allocator,
@@ -73,6 +113,10 @@ enum cml_status cml_detector_new(const struct cml_allocator *allocator,
 				   problem);
 	if (status)
 		goto out;
+	self->run.model = model.ptr;
+	status = detector_memory(self);
+	if (status)
+		goto out;
 	status = detector_ssd(self, problem);
 	if (status)
 		goto out;
@@ -84,7 +128,8 @@ out:
 	return status;
 }
 
-struct cml_graph *cml_detector_graph(struct cml_detector *detector)
+const struct cml_graph *
+cml_detector_graph(const struct cml_detector *detector)
 {
 	return detector->graph;
 }
@@ -97,7 +142,15 @@ void cml_detector_free(struct cml_detector *detector)
 		return;
 	allocator = detector->allocator;
 	cml_ssd_free(detector->ssd);
-	cml_graph_free(detector->graph);
+	if (detector->graph) {
+		const struct cml_graph *graph = detector->graph;
+
+		allocator->release(allocator->ctx, detector->run.scratch,
+				   cml_graph_scratch_size(graph));
+		allocator->release(allocator->ctx, detector->run.arena,
+				   cml_graph_arena_size(graph));
+	}
+	cml_graph_free(allocator, detector->graph);
 	allocator->release(allocator->ctx, detector, sizeof(*detector));
 }
 
@@ -113,7 +166,7 @@ static enum cml_status on_start(void *ctx, const struct cml_jpeg_info *info)
 	return cml_resize_new(&inference->region.allocator, info->width,
 			      info->height, info->orientation,
 			      cml_ssd_input_size(detector->ssd),
-			      cml_graph_input(detector->graph, 0).data,
+			      (int8_t *)cml_run_input(&detector->run, 0),
 			      &inference->resize);
 }
 
@@ -156,7 +209,7 @@ enum cml_status cml_inference_new(const struct cml_allocator *allocator,
 	self->score_threshold = score_threshold_permille;
 	self->clock = clock;
 	self->clock_ctx = clock_ctx;
-	scratch = cml_graph_scratch(detector->graph, &size);
+	scratch = cml_run_free_arena(&detector->run, &size);
 	cml_region_init(&self->region, scratch, size, allocator);
 
 	sink.ctx = self;
@@ -195,19 +248,18 @@ static void inference_drop_photo(struct cml_inference *inference)
 	inference->jpeg = NULL;
 }
 
-static enum cml_status digest_outputs(struct cml_graph *graph,
+static enum cml_status digest_outputs(const struct cml_run *run,
 				      uint8_t digest[CML_SHA256_SIZE])
 {
 	enum cml_status status = CML_INTERNAL;
-	struct cml_tensor_view view = { 0 };
 	struct cml_sha256 *sha = NULL;
 
 	status = cml_crypto_sha256_new(&sha);
-	for (size_t i = 0; !status && i < cml_graph_output_count(graph); i++) {
-		view = cml_graph_output(graph, i);
-		status = cml_crypto_sha256_update(sha, cml_bytes(view.data,
-								 view.size));
-	}
+	for (size_t i = 0; !status && i < cml_graph_output_count(run->graph);
+	     i++)
+		status = cml_crypto_sha256_update(sha, cml_bytes(
+			cml_run_output(run, i),
+			cml_graph_output(run->graph, i).size));
 	if (!status)
 		status = cml_crypto_sha256_final(sha, digest);
 	cml_crypto_sha256_free(sha);
@@ -240,7 +292,7 @@ enum cml_status cml_inference_finish(struct cml_inference *inference,
 		return status;
 
 	begin = inference->clock(inference->clock_ctx);
-	cml_graph_run(detector->graph);
+	cml_graph_run(&detector->run);
 	run = inference->clock(inference->clock_ctx);
 	cml_ssd_detect(detector->ssd, inference->score_threshold,
 		       inference->width, inference->height,
@@ -255,7 +307,7 @@ enum cml_status cml_inference_finish(struct cml_inference *inference,
 		.boxes_us = microseconds(run, end),
 	};
 
-	return digest_outputs(detector->graph, result->output_digest);
+	return digest_outputs(&detector->run, result->output_digest);
 }
 
 void cml_inference_free(struct cml_inference *inference)
@@ -267,6 +319,9 @@ void cml_inference_free(struct cml_inference *inference)
 	allocator = inference->allocator;
 	inference_drop_photo(inference);
 	/* Pixels, activations and outputs: the model may stay for long. */
-	cml_graph_wipe(inference->detector->graph);
+	cml_wipe(inference->detector->run.arena,
+		 cml_graph_arena_size(inference->detector->graph));
+	cml_wipe(inference->detector->run.scratch,
+		 cml_graph_scratch_size(inference->detector->graph));
 	allocator->release(allocator->ctx, inference, sizeof(*inference));
 }

@@ -6,6 +6,7 @@
 #ifndef CML_INFERENCE_H
 #define CML_INFERENCE_H
 
+#include "nn/graph.h"
 #include "result.h"
 
 /* Microseconds of a monotonic clock, for the timings in a result. */
@@ -18,7 +19,8 @@ enum cml_status cml_detector_new(const struct cml_allocator *allocator,
 				 struct cml_bytes model, uint32_t cpu,
 				 struct cml_detector **detector,
 				 struct cml_graph_problem *problem);
-struct cml_graph *cml_detector_graph(struct cml_detector *detector);
+const struct cml_graph *
+cml_detector_graph(const struct cml_detector *detector);
 void cml_detector_free(struct cml_detector *detector);	/* wipes */
 
 /*

@@ -7,7 +7,10 @@
 #ifndef CML_SSD_H
 #define CML_SSD_H
 
-#include "graph.h"
+#include <stdint.h>
+
+#include "memory.h"
+#include "status.h"
 
 #define CML_SSD_LEVELS		6
 /* Per level a tensor of boxes, then per level a tensor of classes */
@@ -20,6 +23,15 @@ struct cml_detection {
 	float score;		/* 0 to 1 */
 	/* x1, y1, x2, y2: pixels of the photo as displayed */
 	float box[4];
+};
+
+/* An int8 tensor, (1, h, w, c). */
+struct cml_tensor_view {
+	const int8_t *data;
+	int32_t dims[4];
+	size_t size;		/* bytes */
+	float scale;		/* > 0 */
+	int32_t zero_point;	/* -128 to 127 */
 };
 
 struct cml_ssd;

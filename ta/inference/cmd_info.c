@@ -2,7 +2,7 @@
 #include "cbor.h"
 
 #include "cml_ta.h"
-#include "graph.h"
+#include "nn/graph.h"
 #include "session.h"
 
 static const struct {
@@ -82,7 +82,7 @@ static void put_model(CborEncoder *map, const struct cml_model *model,
 		  error);
 	put_uint(&fields, "size", model->len, error);
 	put_uint(&fields, "arena", cml_graph_arena_size(graph), error);
-	put_uint(&fields, "tables", cml_graph_persistent_size(graph), error);
+	put_uint(&fields, "tables", cml_graph_size(graph), error);
 	*error |= cbor_encoder_close_container(map, &fields);
 }
 

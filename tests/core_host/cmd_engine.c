@@ -2,61 +2,33 @@
 /*
  * Models. Payloads (little endian), cpu being bits of enum cml_cpu:
  *
- * graph_run	u32 cpu, u32 model length, model, then any number of inputs
- *	->	for each input, all outputs one after the other
+ * graph_run	u32 cpu, u32 model length, model, then any number of times
+ *		all inputs
+ *	->	for each time, all outputs one after the other
  * graph_info	u32 cpu, model
- *	->	u64 arena size, arena lower bound, persistent size,
- *		multiply-accumulates, scratch size; u32 input count,
- *		u32 output count; for each: 4 times u32 dims, u64 size,
- *		f32 scale, i32 zero point
+ *	->	u64 arena size, arena lower bound, size of the graph,
+ *		multiply-accumulates, scratch size, operators that are left;
+ *		u32 input count, u32 output count; for each: u32 type, u32 rank,
+ *		6 times u32 dims, u64 size, f32 scale, i32 zero point
  * graph_starve	u32 cpu, model
  *	->	u32 status with the n-th allocation failing, for n from 0
  *		until it succeeds
  * graph_time	u32 cpu, u32 runs, model
  *	->	for each run, u64 nanoseconds
+ * graph_ops	nothing
+ *	->	for each operator: i32 builtin code, u32 newest version, u32
+ *		types, name and notes, each with a 0 at its end
  *
  * A model that is refused gives i32 operator index, i32 builtin code, reason.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "driver.h"
-#include "graph.h"
-
-/*
- * A copy that ends where a page without access begins: reading past the model
- * is a crash, under user-mode emulation too.
- */
-struct fenced {
-	uint8_t *base;
-	size_t size;
-	struct cml_bytes bytes;
-};
-
-static struct fenced fence(struct cml_bytes data)
-{
-	struct fenced fenced = { 0 };
-	size_t page = sysconf(_SC_PAGESIZE);
-	size_t room = (data.len + page - 1) / page * page;
-
-	fenced.size = room + page;
-	fenced.base = mmap(NULL, fenced.size, PROT_READ | PROT_WRITE,
-			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (fenced.base == MAP_FAILED ||
-	    mprotect(fenced.base + room, page, PROT_NONE))
-		abort();
-	fenced.bytes = cml_bytes(fenced.base + room - data.len, data.len);
-	if (data.len)
-		memcpy(fenced.base + room - data.len, data.ptr, data.len);
-	if (mprotect(fenced.base, room ? room : page, PROT_READ))
-		abort();
-
-	return fenced;
-}
+#include "driver_graph.h"
+#include "nn/op.h"
 
 static enum cml_status prepare(struct cml_bytes model, uint32_t cpu,
 			       struct cml_graph **graph,
@@ -81,59 +53,56 @@ static enum cml_status prepare(struct cml_bytes model, uint32_t cpu,
 	return status;
 }
 
-/* What nobody may rely on: the scratch, and outputs of the run before. */
-static void spoil_scratch(struct cml_graph *graph)
-{
-	size_t size = 0;
-	void *scratch = cml_graph_scratch(graph, &size);
-
-	memset(scratch, 0xa5, size);
-}
-
 static enum cml_status graph_run(struct cml_bytes payload,
 				 struct driver_reply *reply)
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	uint32_t cpu = driver_u32(&cur);
 	uint32_t len = driver_u32(&cur);
-	struct fenced model = fence(cml_cursor_take(&cur, len));
+	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
 	struct cml_graph *graph = NULL;
-	enum cml_status status = CML_INTERNAL;
+	struct cml_run run = { 0 };
+	enum cml_status status = prepare(cml_bytes(model, len), cpu, &graph,
+					 reply);
 
-	status = prepare(model.bytes, cpu, &graph, reply);
 	if (status)
 		goto out;
-
+	run = driver_run(graph, model);
 	do {
-		struct cml_tensor_view view = cml_graph_input(graph, 0);
-		struct cml_bytes input = cml_cursor_take(&cur, view.size);
+		/* Nobody may rely on what the run before left. */
+		driver_run_spoil(&run);
+		for (size_t i = 0; i < cml_graph_input_count(graph); i++) {
+			struct cml_bytes input = cml_cursor_take(&cur,
+					cml_graph_input(graph, i).size);
 
-		if (!cml_cursor_ok(&cur)) {
-			fprintf(stderr, "graph_run: input too short\n");
-			exit(2);
+			if (!cml_cursor_ok(&cur)) {
+				fprintf(stderr, "graph_run: input too short\n");
+				exit(2);
+			}
+			memcpy(cml_run_input(&run, i), input.ptr, input.len);
 		}
-		spoil_scratch(graph);
-		memcpy(view.data, input.ptr, input.len);
-		cml_graph_run(graph);
-		for (size_t i = 0; i < cml_graph_output_count(graph); i++) {
-			view = cml_graph_output(graph, i);
-			driver_put(reply, view.data, view.size);
-		}
+		cml_graph_run(&run);
+		for (size_t i = 0; i < cml_graph_output_count(graph); i++)
+			driver_put(reply, cml_run_output(&run, i),
+				   cml_graph_output(graph, i).size);
 	} while (cml_cursor_remaining(&cur));
+	driver_run_free(&run);
 out:
-	cml_graph_free(graph);
-	munmap(model.base, model.size);
+	cml_graph_free(driver_allocator(), graph);
+	driver_model_free(model, len);
 
 	return status;
 }
 
-static void put_view(struct driver_reply *reply, struct cml_tensor_view view)
+static void put_info(struct driver_reply *reply, struct cml_tensor_info info)
 {
-	for (size_t i = 0; i < CML_MAX_DIMS; i++)
-		driver_put_u32(reply, view.dims[i]);
-	driver_put_u64(reply, view.size);
-	driver_put(reply, &view.scale, sizeof(view.scale));
-	driver_put_u32(reply, view.zero_point);
+	driver_put_u32(reply, info.type);
+	driver_put_u32(reply, info.rank);
+	for (size_t i = 0; i < CML_MAX_RANK; i++)
+		driver_put_u32(reply, info.dims[i]);
+	driver_put_u64(reply, info.size);
+	driver_put(reply, &info.scale, sizeof(info.scale));
+	driver_put_u32(reply, info.zero_point);
 }
 
 static enum cml_status graph_info(struct cml_bytes payload,
@@ -141,31 +110,29 @@ static enum cml_status graph_info(struct cml_bytes payload,
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	uint32_t cpu = driver_u32(&cur);
-	struct cml_bytes rest = cml_cursor_take(&cur,
-						cml_cursor_remaining(&cur));
-	struct fenced model = fence(rest);
+	size_t len = cml_cursor_remaining(&cur);
+	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
 	struct cml_graph *graph = NULL;
-	enum cml_status status = CML_INTERNAL;
-	size_t size = 0;
+	enum cml_status status = prepare(cml_bytes(model, len), cpu, &graph,
+					 reply);
 
-	status = prepare(model.bytes, cpu, &graph, reply);
 	if (status)
 		goto out;
 	driver_put_u64(reply, cml_graph_arena_size(graph));
 	driver_put_u64(reply, cml_graph_arena_lower_bound(graph));
-	driver_put_u64(reply, cml_graph_persistent_size(graph));
+	driver_put_u64(reply, cml_graph_size(graph));
 	driver_put_u64(reply, cml_graph_macs(graph));
-	cml_graph_scratch(graph, &size);
-	driver_put_u64(reply, size);
+	driver_put_u64(reply, cml_graph_scratch_size(graph));
+	driver_put_u64(reply, cml_graph_op_count(graph));
 	driver_put_u32(reply, cml_graph_input_count(graph));
 	driver_put_u32(reply, cml_graph_output_count(graph));
 	for (size_t i = 0; i < cml_graph_input_count(graph); i++)
-		put_view(reply, cml_graph_input(graph, i));
+		put_info(reply, cml_graph_input(graph, i));
 	for (size_t i = 0; i < cml_graph_output_count(graph); i++)
-		put_view(reply, cml_graph_output(graph, i));
+		put_info(reply, cml_graph_output(graph, i));
 out:
-	cml_graph_free(graph);
-	munmap(model.base, model.size);
+	cml_graph_free(driver_allocator(), graph);
+	driver_model_free(model, len);
 
 	return status;
 }
@@ -175,9 +142,8 @@ static enum cml_status graph_starve(struct cml_bytes payload,
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	uint32_t cpu = driver_u32(&cur);
-	struct cml_bytes rest = cml_cursor_take(&cur,
-						cml_cursor_remaining(&cur));
-	struct fenced model = fence(rest);
+	size_t len = cml_cursor_remaining(&cur);
+	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
 	enum cml_status status = CML_INTERNAL;
 	size_t before = driver_allocated();
 
@@ -185,12 +151,17 @@ static enum cml_status graph_starve(struct cml_bytes payload,
 		struct cml_graph *graph = NULL;
 
 		driver_fail_allocation(n);
-		status = cml_graph_prepare(driver_allocator(), model.bytes,
-					   cpu, &graph, NULL);
+		status = cml_graph_prepare(driver_allocator(),
+					   cml_bytes(model, len), cpu, &graph,
+					   NULL);
 		driver_fail_allocation(-1);
-		cml_graph_free(graph);
+		if (status && graph) {
+			fprintf(stderr, "a failed prepare gave a graph\n");
+			abort();
+		}
+		cml_graph_free(driver_allocator(), graph);
 		driver_put_u32(reply, status);
-		if (driver_allocated() != before || (status && graph)) {
+		if (driver_allocated() != before) {
 			fprintf(stderr, "allocation %lld: leak\n",
 				(long long)n);
 			abort();
@@ -198,7 +169,7 @@ static enum cml_status graph_starve(struct cml_bytes payload,
 		if (status && status != CML_NO_MEMORY)
 			break;
 	}
-	munmap(model.base, model.size);
+	driver_model_free(model, len);
 
 	return CML_OK;
 }
@@ -218,26 +189,46 @@ static enum cml_status graph_time(struct cml_bytes payload,
 	struct cml_cursor cur = cml_cursor(payload);
 	uint32_t cpu = driver_u32(&cur);
 	uint32_t runs = driver_u32(&cur);
-	struct cml_bytes rest = cml_cursor_take(&cur,
-						cml_cursor_remaining(&cur));
-	struct fenced model = fence(rest);
+	size_t len = cml_cursor_remaining(&cur);
+	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
 	struct cml_graph *graph = NULL;
-	enum cml_status status = CML_INTERNAL;
+	struct cml_run run = { 0 };
+	enum cml_status status = prepare(cml_bytes(model, len), cpu, &graph,
+					 reply);
 
-	status = prepare(model.bytes, cpu, &graph, reply);
 	if (status)
 		goto out;
+	run = driver_run(graph, model);
 	for (uint32_t i = 0; i < runs; i++) {
 		uint64_t start = now_ns();
 
-		cml_graph_run(graph);
+		cml_graph_run(&run);
 		driver_put_u64(reply, now_ns() - start);
 	}
+	driver_run_free(&run);
 out:
-	cml_graph_free(graph);
-	munmap(model.base, model.size);
+	cml_graph_free(driver_allocator(), graph);
+	driver_model_free(model, len);
 
 	return status;
+}
+
+static enum cml_status graph_ops(struct cml_bytes payload,
+				 struct driver_reply *reply)
+{
+	for (size_t i = 0; i < cml_op_type_count; i++) {
+		const struct cml_op_type *type = cml_op_types[i];
+
+		driver_put_u32(reply, type->builtin_code);
+		driver_put_u32(reply, type->max_version);
+		driver_put_u32(reply, type->types);
+		driver_put(reply, type->name, strlen(type->name) + 1);
+		if (type->notes)
+			driver_put(reply, type->notes, strlen(type->notes));
+		driver_put(reply, "", 1);
+	}
+
+	return payload.len ? CML_INTERNAL : CML_OK;
 }
 
 const struct driver_command driver_engine_commands[] = {
@@ -245,5 +236,6 @@ const struct driver_command driver_engine_commands[] = {
 	{ "graph_info", graph_info },
 	{ "graph_starve", graph_starve },
 	{ "graph_time", graph_time },
+	{ "graph_ops", graph_ops },
 	{ NULL, NULL },
 };

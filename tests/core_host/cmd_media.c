@@ -252,19 +252,21 @@ static struct cml_tensor_view read_tensor(struct cml_cursor *cur)
 {
 	struct cml_tensor_view view = { 0 };
 	struct cml_bytes data = { 0 };
+	int8_t *copy = NULL;
 
 	view.scale = driver_f32(cur);
 	view.zero_point = driver_u32(cur);
 	view.size = 1;
-	for (size_t i = 0; i < CML_MAX_DIMS; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		view.dims[i] = driver_u32(cur);
 		view.size *= view.dims[i];
 	}
 	data = cml_cursor_take(cur, view.size);
-	view.data = malloc(view.size ? view.size : 1);
-	if (!view.data || !cml_cursor_ok(cur))
+	copy = malloc(view.size ? view.size : 1);
+	if (!copy || !cml_cursor_ok(cur))
 		abort();
-	memcpy(view.data, data.ptr, data.len);
+	memcpy(copy, data.ptr, data.len);
+	view.data = copy;
 
 	return view;
 }
@@ -296,7 +298,7 @@ static enum cml_status run_ssd(struct cml_bytes payload,
 			       &count);
 	cml_ssd_free(ssd);
 	for (size_t i = 0; i < 1 + CML_SSD_OUTPUTS; i++)
-		free(tensors[i].data);
+		free((void *)tensors[i].data);
 	if (driver_allocated() != live)
 		abort();
 	for (size_t i = 0; i < count; i++) {

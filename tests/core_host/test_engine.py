@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from driver import Driver
+from graphs import info
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from tflite_models import Conv, Model, Quantized, add_add, add_conv, reference
@@ -326,35 +327,15 @@ def test_the_detector_is_exact(engine: Engine) -> None:
     assert engine.run(model, inputs) == reference(model, inputs)
 
 
-@dataclass(frozen=True)
-class Info:
-    arena: int
-    arena_lower_bound: int
-    persistent: int
-    macs: int
-    scratch: int
-    shapes: tuple[tuple[int, ...], ...]
-
-
-def info(driver: Driver, model: bytes, cpu: int = 0) -> Info:
-    status, reply = driver.call("graph_info", struct.pack("<I", cpu) + model)
-    assert status == Status.OK, reply
-    arena, bound, persistent, macs, scratch, inputs, outputs = struct.unpack_from("<5Q2I", reply)
-    views = (struct.unpack_from("<4iQfi", reply, 48 + 32 * i) for i in range(inputs + outputs))
-    shapes = tuple(view[:4] for view in views)
-    return Info(arena, bound, persistent, macs, scratch, shapes)
-
-
 def test_the_detector_fits_its_arena(native: Driver) -> None:
     found = info(native, DETECTOR.read_bytes())
     assert found.macs == 349_844_400
-    assert found.arena_lower_bound == 1_248_480  # the largest live set: models.md
+    assert found.arena_lower_bound == 1_247_232  # the largest live set
     assert found.arena <= found.arena_lower_bound + ARENA_SLACK_BYTES
-    # Outside of the input, for the JPEG decoder
-    assert found.scratch == found.arena - 204 * 204 * 3 - (-204 * 204 * 3 % 64)
-    assert found.persistent < 400_000
-    assert found.shapes[0] == (1, 204, 204, 3)
-    assert len(found.shapes) == 13
+    assert found.size < 500_000
+    assert found.operators == 98
+    assert found.tensors[0].dims == (1, 204, 204, 3)
+    assert len(found.tensors) == 13
 
 
 def test_every_allocation_may_fail(engine: Engine) -> None:

@@ -7,35 +7,19 @@ that leaves memory allocated ends the driver.
 
 import random
 import struct
-from dataclasses import dataclass
 
 import pytest
 from bad_models import BENT_BYTES, LIES, Lie, at, base, packed
 from driver import Driver
+from graphs import Refused, info, prepare
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.tee_abi import Status
 
 
-@dataclass(frozen=True)
-class Refused:
-    status: Status
-    op_index: int
-    reason: str
-
-
-def prepare(driver: Driver, model: bytes, cpu: int = 0) -> Refused | None:
-    """None: the model was accepted."""
-    status, reply = driver.call("graph_info", struct.pack("<I", cpu) + model)
-    if status == Status.OK:
-        return None
-    op_index, _ = struct.unpack_from("<2i", reply)
-    return Refused(Status(status), op_index, reply[8:].decode())
-
-
 def test_the_base_model_is_good(native: Driver) -> None:
-    assert prepare(native, base().pack()) is None
+    info(native, base().pack())
 
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda lie: lie.why)
@@ -43,7 +27,7 @@ def test_a_lie_is_refused_by_name(native: Driver, lie: Lie) -> None:
     model = base()
     lie.bend(model)
     refused = prepare(native, model.pack())
-    assert refused is not None
+    assert isinstance(refused, Refused)
     assert (refused.status, refused.op_index) == (lie.status, lie.op_index), refused.reason
     assert lie.reason in refused.reason
 
@@ -51,21 +35,19 @@ def test_a_lie_is_refused_by_name(native: Driver, lie: Lie) -> None:
 @pytest.mark.parametrize("why", BENT_BYTES)
 def test_a_bent_flatbuffer_is_malformed(native: Driver, why: str) -> None:
     refused = prepare(native, BENT_BYTES[why]())
-    assert refused is not None
+    assert isinstance(refused, Refused)
     assert refused.status == Status.MODEL_MALFORMED, refused.reason
     assert "flatbuffer" in refused.reason
 
 
 def run(driver: Driver, model: bytes) -> Status:
     """Prepares, and runs it if it is good. Whatever happens has a name."""
-    refused = prepare(driver, model)
-    if refused is not None:
-        assert refused.status.name.startswith("MODEL_"), refused
-        assert refused.reason
-        return refused.status
-    status, reply = driver.call("graph_info", struct.pack("<I", 0) + model)
-    assert status == Status.OK
-    (size,) = struct.unpack_from("<Q", reply, 48 + 16)
+    found = prepare(driver, model)
+    if isinstance(found, Refused):
+        assert found.status.name.startswith("MODEL_"), found
+        assert found.reason
+        return found.status
+    size = sum(tensor.size for tensor in found.tensors[: found.inputs])
     payload = struct.pack("<II", 0, len(model)) + model + bytes(size)
     assert driver.call("graph_run", payload)[0] == Status.OK
     return Status.OK

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #if defined(__aarch64__)
 
-#include "conv2d_panel.h"
+#include "conv_panel.h"
 
 /* One SMMLA: (2 pixels, 8 values) times (2 channels, 8 values) */
 #define BLOCK	8
@@ -63,11 +63,11 @@
 
 /* The first @pairs pairs of pixels times the channels from @c on. */
 TARGET static INLINE void
-multiply(const struct cml_conv *conv, const struct cml_panel *panel, size_t c,
+multiply(const struct cml_conv_call *call, const struct cml_panel *panel, size_t c,
 	 int pairs, bool fast, struct cml_neon_range range, int8x16_t *out)
 {
-	struct cml_panel_factors factors = cml_panel_factors(conv, c, range);
-	const int32_t *bias = conv->bias + c;
+	struct cml_panel_factors factors = cml_panel_factors(call, c, range);
+	const int32_t *bias = call->bias + c;
 	const int8_t *data = panel->data;
 	size_t patch = panel->patch;
 	size_t whole = patch - patch % BLOCK;
@@ -76,7 +76,7 @@ multiply(const struct cml_conv *conv, const struct cml_panel *panel, size_t c,
 	int32x4_t acc[4][4];
 	int8x16_t b[4];
 
-	cml_panel_rows(conv, patch, c, rows);
+	cml_panel_rows(call, patch, c, rows);
 	START(acc, 0, bias);
 	START(acc, 1, bias);
 	START(acc, 2, bias);
@@ -120,42 +120,42 @@ multiply(const struct cml_conv *conv, const struct cml_panel *panel, size_t c,
 	}
 }
 
-TARGET static INLINE void multiply_all(const struct cml_conv *conv,
+TARGET static INLINE void multiply_all(const struct cml_conv_call *call,
 				       const struct cml_panel *panel,
 				       int pairs, bool fast)
 {
-	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
-						     conv->min, conv->max);
-	size_t channels = conv->out_c;
+	struct cml_neon_range range = cml_neon_range(call->conv->output_zero_point,
+						     call->conv->min, call->conv->max);
+	size_t channels = call->conv->out_c;
 
 	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
 		int8x16_t tile[CML_PANEL_PIXELS / 2];
 
-		multiply(conv, panel, c, pairs, fast, range, tile);
-		cml_panel_store(conv, panel, c, tile);
+		multiply(call, panel, c, pairs, fast, range, tile);
+		cml_panel_store(call->conv, panel, c, tile);
 	}
 }
 
 /* Stack: 544 bytes, registers of the caller and rows of weights. */
-TARGET static void panel_kernel(const struct cml_conv *conv,
+TARGET static void panel_kernel(const struct cml_conv_call *call,
 				const struct cml_panel *panel)
 {
-	if (!conv->fast)
-		multiply_all(conv, panel, 4, false);
+	if (!call->conv->fast)
+		multiply_all(call, panel, 4, false);
 	else if (panel->pixels > 4)
-		multiply_all(conv, panel, 4, true);
+		multiply_all(call, panel, 4, true);
 	else if (panel->pixels > 2)
-		multiply_all(conv, panel, 2, true);
+		multiply_all(call, panel, 2, true);
 	else
-		multiply_all(conv, panel, 1, true);
+		multiply_all(call, panel, 1, true);
 }
 
-void op_conv2d_s8_i8mm(const struct cml_op *op)
+void cml_conv_s8_i8mm(const struct cml_conv_call *call)
 {
-	cml_conv2d_panels(op, BLOCK, panel_kernel);
+	cml_conv_panels(call, BLOCK, panel_kernel);
 }
 
 #else
 /* ISO C wants a declaration in a file. */
-typedef int op_conv2d_s8_i8mm_is_for_arm64;
+typedef int cml_conv_s8_i8mm_is_for_arm64;
 #endif

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #if defined(__aarch64__)
 
-#include "conv2d_panel.h"
+#include "conv_panel.h"
 
 /* Whole vectors */
 #define BLOCK	16
@@ -48,14 +48,14 @@ static inline int32x4_t dot(int32x4_t acc, int8x16_t a, int8x16_t b)
 			     vpaddq_s32(acc[1][j], acc[1][(j) + 4])))
 
 /* Pixels @p and @p + 1 times the channels from @c on. */
-static int8x16_t multiply(const struct cml_conv *conv,
+static int8x16_t multiply(const struct cml_conv_call *call,
 			  const struct cml_panel *panel, size_t p,
 			  size_t c, const int8_t *const rows[8],
 			  const int8_t *const tails[8],
 			  const struct cml_panel_factors *factors,
 			  struct cml_neon_range range)
 {
-	const int32_t *bias = conv->bias + c;
+	const int32_t *bias = call->bias + c;
 	const int8_t *data = panel->data + p * BLOCK;
 	size_t whole = panel->patch - panel->patch % BLOCK;
 	int32x4_t zero = vdupq_n_s32(0);
@@ -80,40 +80,40 @@ static int8x16_t multiply(const struct cml_conv *conv,
 
 	return cml_panel_pair(SUMS(acc, 0, bias), SUMS(acc, 1, bias),
 			      SUMS(acc, 2, bias), SUMS(acc, 3, bias),
-			      conv->fast, factors, range);
+			      call->conv->fast, factors, range);
 }
 
 /* Stack: 800 bytes, accumulators, the factors of a tile and rows of weights. */
-static void panel_kernel(const struct cml_conv *conv,
+static void panel_kernel(const struct cml_conv_call *call,
 			  const struct cml_panel *panel)
 {
-	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
-						     conv->min, conv->max);
-	size_t channels = conv->out_c;
+	struct cml_neon_range range = cml_neon_range(call->conv->output_zero_point,
+						     call->conv->min, call->conv->max);
+	size_t channels = call->conv->out_c;
 
 	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
 		struct cml_panel_factors factors =
-			cml_panel_factors(conv, c, range);
+			cml_panel_factors(call, c, range);
 		const int8_t *rows[CML_PANEL_CHANNELS];
 		const int8_t *tails[CML_PANEL_CHANNELS];
 		int8x16_t tile[CML_PANEL_PIXELS / 2];
 
-		cml_panel_rows(conv, panel->patch, c, rows);
+		cml_panel_rows(call, panel->patch, c, rows);
 		for (size_t i = 0; i < CML_PANEL_CHANNELS; i++)
 			tails[i] = panel->tails + (c + i) * BLOCK;
 		for (size_t p = 0; p < panel->pixels; p += 2)
-			tile[p / 2] = multiply(conv, panel, p, c, rows, tails,
+			tile[p / 2] = multiply(call, panel, p, c, rows, tails,
 					       &factors, range);
-		cml_panel_store(conv, panel, c, tile);
+		cml_panel_store(call->conv, panel, c, tile);
 	}
 }
 
-void op_conv2d_s8_neon(const struct cml_op *op)
+void cml_conv_s8_neon(const struct cml_conv_call *call)
 {
-	cml_conv2d_panels(op, BLOCK, panel_kernel);
+	cml_conv_panels(call, BLOCK, panel_kernel);
 }
 
 #else
 /* ISO C wants a declaration in a file. */
-typedef int op_conv2d_s8_neon_is_for_arm64;
+typedef int cml_conv_s8_neon_is_for_arm64;
 #endif

@@ -14,13 +14,13 @@
  * them. Where a row does not end with a whole block, its last one is copied to
  * scratch with zeros after it; what the panel has there does not matter.
  */
-#ifndef CML_CONV2D_PANEL_H
-#define CML_CONV2D_PANEL_H
+#ifndef CML_OPS_CONV_PANEL_H
+#define CML_OPS_CONV_PANEL_H
 
 #include <string.h>
 
+#include "conv.h"
 #include "neon.h"
-#include "ops.h"
 
 #define CML_PANEL_PIXELS	8
 #define CML_PANEL_CHANNELS	8
@@ -36,23 +36,23 @@ struct cml_panel {
 };
 
 /* Multiplies a panel with all weights, and writes the output. */
-typedef void (*cml_panel_kernel)(const struct cml_conv *conv,
+typedef void (*cml_panel_kernel)(const struct cml_conv_call *call,
 				 const struct cml_panel *panel);
 
-void cml_conv2d_panels(const struct cml_op *op, size_t block,
-		       cml_panel_kernel kernel);
+void cml_conv_panels(const struct cml_conv_call *call, size_t block,
+		     cml_panel_kernel kernel);
 
 /*
  * Weights of the 8 channels from @first on; where there are fewer, the last is
  * repeated, and what comes of it is not stored.
  */
-static inline void cml_panel_rows(const struct cml_conv *conv, size_t patch,
+static inline void cml_panel_rows(const struct cml_conv_call *call, size_t patch,
 				  size_t first, const int8_t *rows[8])
 {
-	size_t last = conv->out_c - 1;
+	size_t last = call->conv->out_c - 1;
 
 	for (size_t i = 0; i < CML_PANEL_CHANNELS; i++)
-		rows[i] = conv->weights +
+		rows[i] = call->weights +
 			  (first + i < last ? first + i : last) * patch;
 }
 
@@ -66,7 +66,7 @@ struct cml_panel_factors {
 	struct cml_neon_factor j0, j1, j2, j3;
 };
 
-/* Two numbers of op_conv2d_s8_neon_order(), twice. */
+/* Two numbers of cml_conv_s8_neon_order(), twice. */
 static inline int32x4_t cml_panel_numbers(const int32_t *numbers, size_t j)
 {
 	int32x2_t two = vld1_s32(numbers + 2 * j);
@@ -75,24 +75,24 @@ static inline int32x4_t cml_panel_numbers(const int32_t *numbers, size_t j)
 }
 
 static inline struct cml_neon_factor
-cml_panel_factor(const struct cml_conv *conv, size_t first, size_t j,
+cml_panel_factor(const struct cml_conv_call *call, size_t first, size_t j,
 		 struct cml_neon_range range)
 {
-	return cml_neon_factor(cml_panel_numbers(conv->multiplier + first, j),
-			       cml_panel_numbers(conv->shift + first, j),
+	return cml_neon_factor(cml_panel_numbers(call->multiplier + first, j),
+			       cml_panel_numbers(call->shift + first, j),
 			       range);
 }
 
 /* Of the tile with channels from @first on. */
 static inline struct cml_panel_factors
-cml_panel_factors(const struct cml_conv *conv, size_t first,
+cml_panel_factors(const struct cml_conv_call *call, size_t first,
 		  struct cml_neon_range range)
 {
 	return (struct cml_panel_factors){
-		.j0 = cml_panel_factor(conv, first, 0, range),
-		.j1 = cml_panel_factor(conv, first, 1, range),
-		.j2 = cml_panel_factor(conv, first, 2, range),
-		.j3 = cml_panel_factor(conv, first, 3, range),
+		.j0 = cml_panel_factor(call, first, 0, range),
+		.j1 = cml_panel_factor(call, first, 1, range),
+		.j2 = cml_panel_factor(call, first, 2, range),
+		.j3 = cml_panel_factor(call, first, 3, range),
 	};
 }
 
@@ -132,4 +132,4 @@ static inline void cml_panel_store(const struct cml_conv *conv,
 	}
 }
 
-#endif /* CML_CONV2D_PANEL_H */
+#endif /* CML_OPS_CONV_PANEL_H */

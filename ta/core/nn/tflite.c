@@ -4,8 +4,8 @@
 /* Field numbers of the schema's tables, as far as they are read. */
 enum { MODEL_VERSION = 0, MODEL_OPERATOR_CODES = 1, MODEL_SUBGRAPHS = 2,
        MODEL_BUFFERS = 4 };
-enum { OPERATOR_CODE_DEPRECATED_BUILTIN = 0, OPERATOR_CODE_VERSION = 2,
-       OPERATOR_CODE_BUILTIN = 3 };
+enum { OPERATOR_CODE_DEPRECATED_BUILTIN = 0, OPERATOR_CODE_CUSTOM = 1,
+       OPERATOR_CODE_VERSION = 2, OPERATOR_CODE_BUILTIN = 3 };
 enum { SUBGRAPH_TENSORS = 0, SUBGRAPH_INPUTS = 1, SUBGRAPH_OUTPUTS = 2,
        SUBGRAPH_OPERATORS = 3 };
 enum { TENSOR_SHAPE = 0, TENSOR_TYPE = 1, TENSOR_BUFFER = 2,
@@ -14,10 +14,31 @@ enum { TENSOR_SHAPE = 0, TENSOR_TYPE = 1, TENSOR_BUFFER = 2,
 enum { QUANTIZATION_SCALE = 2, QUANTIZATION_ZERO_POINT = 3,
        QUANTIZATION_DETAILS_TYPE = 4, QUANTIZATION_DIMENSION = 6 };
 enum { OPERATOR_OPCODE_INDEX = 0, OPERATOR_INPUTS = 1, OPERATOR_OUTPUTS = 2,
-       OPERATOR_OPTIONS_TYPE = 3, OPERATOR_OPTIONS = 4 };
+       OPERATOR_OPTIONS_TYPE = 3, OPERATOR_OPTIONS = 4,
+       OPERATOR_CUSTOM_OPTIONS = 5 };
 enum { BUFFER_DATA = 0, BUFFER_OFFSET = 1, BUFFER_SIZE = 2 };
 
 #define SCHEMA_VERSION	3
+
+size_t cml_tflite_type_size(uint32_t type)
+{
+	switch (type) {
+	case CML_TFLITE_INT8:
+	case CML_TFLITE_UINT8:
+	case CML_TFLITE_BOOL:
+		return 1;
+	case CML_TFLITE_INT16:
+	case CML_TFLITE_FLOAT16:
+		return 2;
+	case CML_TFLITE_FLOAT32:
+	case CML_TFLITE_INT32:
+		return 4;
+	case CML_TFLITE_INT64:
+		return 8;
+	default:
+		return 0;
+	}
+}
 
 static enum cml_status refuse(struct cml_tflite *model, enum cml_status status,
 			      const char *problem)
@@ -80,28 +101,28 @@ static enum cml_status read_shape(struct cml_tflite *model,
 	shape = cml_fb_vector(&model->fb, table, TENSOR_SHAPE, 4);
 	if (model->fb.problem)
 		return malformed(model);
-	if (shape.count > CML_TFLITE_MAX_DIMS)
+	if (shape.count > CML_TFLITE_MAX_RANK)
 		return refuse(model, CML_MODEL_LIMIT,
-			      "tensor has more than 4 dimensions");
+			      "tensor has more than 6 dimensions");
 
 	tensor->rank = shape.count;
-	for (uint32_t i = 0; i < CML_TFLITE_MAX_DIMS; i++)
+	for (uint32_t i = 0; i < CML_TFLITE_MAX_RANK; i++)
 		tensor->dims[i] = 1;
 	for (uint32_t i = 0; i < shape.count; i++) {
 		dim = cml_fb_i32_at(&model->fb, shape, i);
-		if (dim < 1)
+		if (dim < 0)
 			return refuse(model, CML_MODEL_SHAPE,
-				      "tensor dimension below 1");
+				      "tensor dimension below 0");
 		if (dim > CML_TFLITE_MAX_DIM)
 			return refuse(model, CML_MODEL_LIMIT,
-				      "tensor dimension over 65536");
-		tensor->dims[CML_TFLITE_MAX_DIMS - shape.count + i] = dim;
-		count *= (uint32_t)dim;		/* 24 bits times 17 */
+				      "tensor dimension over 16 Mi");
+		tensor->dims[i] = dim;
+		count *= (uint32_t)dim;		/* 24 bits times 25 */
 		if (count > CML_TFLITE_MAX_ELEMENTS)
 			return refuse(model, CML_MODEL_LIMIT,
 				      "tensor of more than 16 Mi elements");
 	}
-	tensor->element_count = count;
+	tensor->count = count;
 
 	return CML_OK;
 }
@@ -148,8 +169,8 @@ enum cml_status cml_tflite_tensor(struct cml_tflite *model, uint32_t index,
 	table = cml_fb_table_at(fb, model->tensors, index);
 	tensor->type = cml_fb_u8(fb, table, TENSOR_TYPE, CML_TFLITE_FLOAT32);
 	buffer = cml_fb_u32(fb, table, TENSOR_BUFFER, 0);
-	special = cml_fb_u8(fb, table, TENSOR_IS_VARIABLE, 0) ||
-		  cml_fb_has(fb, table, TENSOR_SPARSITY) ||
+	tensor->variable = cml_fb_u8(fb, table, TENSOR_IS_VARIABLE, 0);
+	special = cml_fb_has(fb, table, TENSOR_SPARSITY) ||
 		  cml_fb_has(fb, table, TENSOR_VARIANT_TENSORS) ||
 		  cml_fb_u32(fb, table, TENSOR_EXTERNAL_BUFFER, 0);
 	quantization = cml_fb_table(fb, table, TENSOR_QUANTIZATION);
@@ -163,8 +184,7 @@ enum cml_status cml_tflite_tensor(struct cml_tflite *model, uint32_t index,
 		return malformed(model);
 	if (special)
 		return refuse(model, CML_MODEL_UNSUPPORTED_TYPE,
-			      "tensor is variable, sparse, variant or "
-			      "external");
+			      "tensor is sparse, variant or external");
 	if (details)
 		return refuse(model, CML_MODEL_QUANTIZATION,
 			      "quantisation is not affine");
@@ -177,24 +197,18 @@ enum cml_status cml_tflite_tensor(struct cml_tflite *model, uint32_t index,
 }
 
 /* Indices of an operator's inputs or outputs. */
-static enum cml_status read_operands(struct cml_tflite *model,
-				     struct cml_fb_vector vector,
-				     int32_t *operands, uint32_t *count)
+static enum cml_status check_operands(struct cml_tflite *model,
+				      struct cml_fb_vector operands)
 {
 	int32_t index = 0;
 
-	if (vector.count > CML_TFLITE_MAX_OPERANDS)
-		return refuse(model, CML_MODEL_LIMIT,
-			      "operator has more than 4 inputs or outputs");
-	for (uint32_t i = 0; i < vector.count; i++) {
-		index = cml_fb_i32_at(&model->fb, vector, i);
+	for (uint32_t i = 0; i < operands.count; i++) {
+		index = cml_fb_i32_at(&model->fb, operands, i);
 		if (index < -1 || (index >= 0 && (uint32_t)index >=
 						 model->tensors.count))
 			return refuse(model, CML_MODEL_MALFORMED,
 				      "operator refers to no tensor");
-		operands[i] = index;
 	}
-	*count = vector.count;
 
 	return CML_OK;
 }
@@ -204,8 +218,7 @@ enum cml_status cml_tflite_operator(struct cml_tflite *model, uint32_t index,
 {
 	struct cml_fb_table table = { 0 };
 	struct cml_fb_table code = { 0 };
-	struct cml_fb_vector inputs = { 0 };
-	struct cml_fb_vector outputs = { 0 };
+	struct cml_fb_vector bytes = { 0 };
 	struct cml_fb *fb = &model->fb;
 	enum cml_status status = CML_INTERNAL;
 	int32_t deprecated = 0;
@@ -222,16 +235,21 @@ enum cml_status cml_tflite_operator(struct cml_tflite *model, uint32_t index,
 	if (op->builtin_code < deprecated)
 		op->builtin_code = deprecated;
 	op->version = cml_fb_i32(fb, code, OPERATOR_CODE_VERSION, 1);
-	inputs = cml_fb_vector(fb, table, OPERATOR_INPUTS, 4);
-	outputs = cml_fb_vector(fb, table, OPERATOR_OUTPUTS, 4);
+	/* A string is a vector of bytes. */
+	bytes = cml_fb_vector(fb, code, OPERATOR_CODE_CUSTOM, 1);
+	op->custom_code = cml_bytes(bytes.data, bytes.count);
+	op->inputs = cml_fb_vector(fb, table, OPERATOR_INPUTS, 4);
+	op->outputs = cml_fb_vector(fb, table, OPERATOR_OUTPUTS, 4);
 	op->options_type = cml_fb_u8(fb, table, OPERATOR_OPTIONS_TYPE, 0);
 	op->options = cml_fb_table(fb, table, OPERATOR_OPTIONS);
+	bytes = cml_fb_vector(fb, table, OPERATOR_CUSTOM_OPTIONS, 1);
+	op->custom_options = cml_bytes(bytes.data, bytes.count);
 	if (fb->problem)
 		return malformed(model);
 
-	status = read_operands(model, inputs, op->inputs, &op->input_count);
+	status = check_operands(model, op->inputs);
 	if (status)
 		return status;
 
-	return read_operands(model, outputs, op->outputs, &op->output_count);
+	return check_operands(model, op->outputs);
 }

@@ -4,7 +4,7 @@
  * does it. arm64 only.
  *
  * Under emulation an instruction costs what its helper function costs, so
- * this keeps to those that need none where it can: hence conv->fast, and
+ * this keeps to those that need none where it can: hence struct cml_conv's fast, and
  * packing by shifts and by one table look-up.
  */
 #ifndef CML_OPS_NEON_H
@@ -12,7 +12,7 @@
 
 #include <arm_neon.h>
 
-#include "ops.h"
+#include "../quant.h"
 
 /* One vector's worth of struct cml_factor, and what follows from it. */
 struct cml_neon_factor {

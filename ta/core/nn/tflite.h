@@ -11,27 +11,30 @@
 #include "flatbuffer.h"
 #include "status.h"
 
-#define CML_TFLITE_MAX_DIMS	4
-#define CML_TFLITE_MAX_DIM	65536
+#define CML_TFLITE_MAX_RANK	6
+#define CML_TFLITE_MAX_DIM	(16 << 20)
 #define CML_TFLITE_MAX_ELEMENTS	(16u << 20)
-#define CML_TFLITE_MAX_OPERANDS	4
 
 enum cml_tflite_type {
 	CML_TFLITE_FLOAT32 = 0,
+	CML_TFLITE_FLOAT16 = 1,	/* constants only */
 	CML_TFLITE_INT32 = 2,
+	CML_TFLITE_UINT8 = 3,
+	CML_TFLITE_INT64 = 4,
+	CML_TFLITE_BOOL = 6,
+	CML_TFLITE_INT16 = 7,
 	CML_TFLITE_INT8 = 9,
 };
 
+/* Bytes of an element; 0: not a type that is known here. */
+size_t cml_tflite_type_size(uint32_t type);
+
+/* tflite::BuiltinOperator */
 enum cml_tflite_builtin {
 	CML_TFLITE_ADD = 0,
 	CML_TFLITE_CONV_2D = 3,
 	CML_TFLITE_DEPTHWISE_CONV_2D = 4,
-};
-
-enum cml_tflite_builtin_options {
-	CML_TFLITE_CONV_2D_OPTIONS = 1,
-	CML_TFLITE_DEPTHWISE_CONV_2D_OPTIONS = 2,
-	CML_TFLITE_ADD_OPTIONS = 11,
+	CML_TFLITE_CUSTOM = 32,
 };
 
 enum cml_tflite_padding {
@@ -44,6 +47,8 @@ enum cml_tflite_activation {
 	CML_TFLITE_RELU = 1,
 	CML_TFLITE_RELU_N1_TO_1 = 2,
 	CML_TFLITE_RELU6 = 3,
+	CML_TFLITE_TANH = 4,
+	CML_TFLITE_SIGN_BIT = 5,
 };
 
 struct cml_tflite {
@@ -56,24 +61,25 @@ struct cml_tflite {
 
 struct cml_tflite_tensor {
 	uint32_t type;			/* enum cml_tflite_type, or another */
-	uint32_t rank;			/* 0 (scalar) to CML_TFLITE_MAX_DIMS */
-	int32_t dims[CML_TFLITE_MAX_DIMS];	/* right aligned, 1 before */
-	uint32_t element_count;			/* product of dims */
+	uint32_t rank;			/* 0 (scalar) to CML_TFLITE_MAX_RANK */
+	int32_t dims[CML_TFLITE_MAX_RANK];	/* outermost first */
+	uint32_t count;			/* product of dims */
 	struct cml_bytes data;		/* ptr NULL: not a constant */
+	bool variable;			/* keeps its value between runs */
 	/* Quantisation, unchecked but for its place in the file. */
 	struct cml_fb_vector scale;		/* float */
 	struct cml_fb_vector zero_point;	/* int64 */
 	int32_t quantized_dimension;
 };
 
-/* Indices are those of tensors, checked; -1: optional and absent. */
 struct cml_tflite_operator {
 	int32_t builtin_code, version;
-	uint32_t input_count, output_count;
-	int32_t inputs[CML_TFLITE_MAX_OPERANDS];
-	int32_t outputs[CML_TFLITE_MAX_OPERANDS];
-	uint32_t options_type;		/* enum cml_tflite_builtin_options */
-	struct cml_fb_table options;
+	/* int32 indices of tensors, each checked; -1: optional and absent. */
+	struct cml_fb_vector inputs, outputs;
+	uint32_t options_type;		/* of the schema's BuiltinOptions */
+	struct cml_fb_table options;	/* may be absent */
+	/* CUSTOM operators: their name, and options in a form of their own. */
+	struct cml_bytes custom_code, custom_options;
 };
 
 /* @model keeps pointing into @file. */

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
+#include "add.h"
 #include "neon.h"
-#include "ops.h"
 
 #define GROUP	16
 
@@ -69,35 +69,33 @@ static int8x16_t add_group(const int8_t *a, const int8_t *b,
 		cml_neon_output(high.v1, false, factor, range));
 }
 
-void op_add_s8_neon(const struct cml_op *op)
+void cml_add_s8_neon(const struct cml_add *add, const int8_t *a,
+		     const int8_t *b, int8_t *output, size_t count)
 {
-	const struct cml_add *add = &op->add;
 	struct cml_neon_range range = cml_neon_range(add->output_zero_point,
 						     add->min, add->max);
 	struct input inputs[2] = { input_of(add, 0), input_of(add, 1) };
 	struct cml_neon_factor factor = cml_neon_factor(
 		vdupq_n_s32(add->output_factor.multiplier),
 		vdupq_n_s32(add->output_factor.shift), range);
-	size_t count = (size_t)add->h * add->w * add->c;
 	size_t whole = count - count % GROUP;
-	int8_t a[GROUP] = { 0 };
-	int8_t b[GROUP] = { 0 };
+	int8_t last_a[GROUP] = { 0 };
+	int8_t last_b[GROUP] = { 0 };
 	int8_t sum[GROUP] = { 0 };
 
 	for (size_t i = 0; i < whole; i += GROUP)
-		vst1q_s8(op->output + i,
-			 add_group(op->input[0] + i, op->input[1] + i, inputs,
-				   factor, range));
+		vst1q_s8(output + i,
+			 add_group(a + i, b + i, inputs, factor, range));
 	if (whole == count)
 		return;
 
-	memcpy(a, op->input[0] + whole, count - whole);
-	memcpy(b, op->input[1] + whole, count - whole);
-	vst1q_s8(sum, add_group(a, b, inputs, factor, range));
-	memcpy(op->output + whole, sum, count - whole);
+	memcpy(last_a, a + whole, count - whole);
+	memcpy(last_b, b + whole, count - whole);
+	vst1q_s8(sum, add_group(last_a, last_b, inputs, factor, range));
+	memcpy(output + whole, sum, count - whole);
 }
 
 #else
 /* ISO C wants a declaration in a file. */
-typedef int op_add_s8_neon_is_for_arm64;
+typedef int cml_add_s8_neon_is_for_arm64;
 #endif

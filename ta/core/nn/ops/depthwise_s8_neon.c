@@ -8,8 +8,8 @@
 
 #include <string.h>
 
+#include "conv.h"
 #include "neon.h"
-#include "ops.h"
 
 static size_t tap_count(const struct cml_conv *conv)
 {
@@ -17,16 +17,16 @@ static size_t tap_count(const struct cml_conv *conv)
 }
 
 /* The list of taps, and the row of zero points. */
-size_t op_depthwise_conv2d_s8_neon_scratch_size(const struct cml_conv *conv)
+size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv)
 {
 	return tap_count(conv) * sizeof(const int8_t *) + conv->in_c;
 }
 
 /* Taps of output pixel (@oy, @ox): each (in_c) values. */
-static void find_taps(const struct cml_op *op, int32_t oy, int32_t ox,
-		      const int8_t *zero_points, const int8_t **taps)
+static void find_taps(const struct cml_conv *conv, const int8_t *image,
+		      int32_t oy, int32_t ox, const int8_t *zero_points,
+		      const int8_t **taps)
 {
-	const struct cml_conv *conv = &op->conv;
 	int32_t y = oy * conv->stride_h - conv->pad_h;
 
 	for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
@@ -36,9 +36,8 @@ static void find_taps(const struct cml_op *op, int32_t oy, int32_t ox,
 		for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
 			*taps = zero_points;
 			if (inside && x >= 0 && x < conv->in_w)
-				*taps = op->input[0] +
-					((size_t)y * conv->in_w + x) *
-					conv->in_c;
+				*taps = image + ((size_t)y * conv->in_w + x) *
+						conv->in_c;
 			taps++;
 			x += conv->dilation_w;
 		}
@@ -53,31 +52,31 @@ static void find_taps(const struct cml_op *op, int32_t oy, int32_t ox,
 		high = vaddw_high_s16(high, product); \
 	} while (0)
 
-static inline int32x4_t four_outputs(const struct cml_conv *conv, int32_t c,
+static inline int32x4_t four_outputs(const struct cml_conv_call *call, int32_t c,
 				     int32x4_t acc,
 				     struct cml_neon_range range)
 {
 	struct cml_neon_factor factor =
-		cml_neon_factor(vld1q_s32(conv->multiplier + c),
-				vld1q_s32(conv->shift + c), range);
+		cml_neon_factor(vld1q_s32(call->multiplier + c),
+				vld1q_s32(call->shift + c), range);
 
-	return cml_neon_output(acc, conv->fast, factor, range);
+	return cml_neon_output(acc, call->conv->fast, factor, range);
 }
 
 /*
  * Channels @c to @c + 15 of one pixel. Two products are added in 16 bits
  * first: at most 2 * 128 * 127, as no weight is -128.
  */
-static int8x16_t outputs(const struct cml_conv *conv, int32_t c,
+static int8x16_t outputs(const struct cml_conv_call *call, int32_t c,
 			 const int8_t *const *taps, size_t count,
 			 struct cml_neon_range range)
 {
-	const int8_t *weights = conv->weights + c;	/* (taps, out_c) */
-	int32x4_t acc0 = vld1q_s32(conv->bias + c);
-	int32x4_t acc1 = vld1q_s32(conv->bias + c + 4);
-	int32x4_t acc2 = vld1q_s32(conv->bias + c + 8);
-	int32x4_t acc3 = vld1q_s32(conv->bias + c + 12);
-	size_t stride = conv->out_c;
+	const int8_t *weights = call->weights + c;	/* (taps, out_c) */
+	int32x4_t acc0 = vld1q_s32(call->bias + c);
+	int32x4_t acc1 = vld1q_s32(call->bias + c + 4);
+	int32x4_t acc2 = vld1q_s32(call->bias + c + 8);
+	int32x4_t acc3 = vld1q_s32(call->bias + c + 12);
+	size_t stride = call->conv->out_c;
 	int16x8_t low = vdupq_n_s16(0);
 	int16x8_t high = vdupq_n_s16(0);
 	size_t i = 0;
@@ -100,44 +99,48 @@ static int8x16_t outputs(const struct cml_conv *conv, int32_t c,
 		ADD_WIDE(acc2, acc3, high);
 	}
 
-	return cml_neon_concatenate(four_outputs(conv, c, acc0, range),
-				    four_outputs(conv, c + 4, acc1, range),
-				    four_outputs(conv, c + 8, acc2, range),
-				    four_outputs(conv, c + 12, acc3, range));
+	return cml_neon_concatenate(four_outputs(call, c, acc0, range),
+				    four_outputs(call, c + 4, acc1, range),
+				    four_outputs(call, c + 8, acc2, range),
+				    four_outputs(call, c + 12, acc3, range));
 }
 
 /* All channels of one pixel; the last group may overlap the one before. */
-static void pixel(const struct cml_conv *conv, const int8_t *const *taps,
+static void pixel(const struct cml_conv_call *call, const int8_t *const *taps,
 		  size_t count, struct cml_neon_range range, int8_t *output)
 {
-	int32_t last = conv->out_c - CML_DEPTHWISE_NEON_GROUP;
+	int32_t last = call->conv->out_c - CML_DEPTHWISE_NEON_GROUP;
 
 	for (int32_t c = 0; c < last; c += CML_DEPTHWISE_NEON_GROUP)
-		vst1q_s8(output + c, outputs(conv, c, taps, count, range));
-	vst1q_s8(output + last, outputs(conv, last, taps, count, range));
+		vst1q_s8(output + c, outputs(call, c, taps, count, range));
+	vst1q_s8(output + last, outputs(call, last, taps, count, range));
 }
 
-void op_depthwise_conv2d_s8_neon(const struct cml_op *op)
+void cml_depthwise_s8_neon(const struct cml_conv_call *call)
 {
-	const struct cml_conv *conv = &op->conv;
+	const struct cml_conv *conv = call->conv;
 	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
 						     conv->min, conv->max);
-	const int8_t **taps = op->scratch;
+	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
+	const int8_t **taps = call->scratch;
 	size_t count = tap_count(conv);
 	int8_t *zero_points = (int8_t *)(taps + count);
-	int8_t *output = op->output;	/* (out_h, out_w, out_c) */
+	/* (batch, out_h, out_w, out_c) */
+	int8_t *output = call->output + (size_t)call->pixels.begin * conv->out_c;
 
 	memset(zero_points, conv->input_zero_point, conv->in_c);
-	for (int32_t oy = 0; oy < conv->out_h; oy++) {
-		for (int32_t ox = 0; ox < conv->out_w; ox++) {
-			find_taps(op, oy, ox, zero_points, taps);
-			pixel(conv, taps, count, range, output);
-			output += conv->out_c;
-		}
+	for (uint32_t p = call->pixels.begin; p < call->pixels.end; p++) {
+		int32_t row = p / conv->out_w;
+
+		find_taps(conv, call->input + row / conv->out_h * image_size,
+			  row % conv->out_h, p % conv->out_w, zero_points,
+			  taps);
+		pixel(call, taps, count, range, output);
+		output += conv->out_c;
 	}
 }
 
 #else
 /* ISO C wants a declaration in a file. */
-typedef int op_depthwise_conv2d_s8_neon_is_for_arm64;
+typedef int depthwise_s8_neon_is_for_arm64;
 #endif

@@ -4,22 +4,17 @@
 #include <arm_neon.h>
 #include <string.h>
 
-#include "conv2d_panel.h"
+#include "conv_panel.h"
 
 static size_t round_up(size_t size, size_t block)
 {
 	return (size + block - 1) / block * block;
 }
 
-static size_t patch_size(const struct cml_conv *conv)
-{
-	return (size_t)conv->kernel_h * conv->kernel_w * conv->in_c;
-}
-
 /* A panel, one pixel's values in a row, and incomplete blocks of weights. */
-size_t op_conv2d_s8_neon_scratch_size(const struct cml_conv *conv)
+size_t cml_conv_s8_neon_scratch(const struct cml_conv *conv)
 {
-	size_t patch = patch_size(conv);
+	size_t patch = cml_conv_patch(conv);
 	size_t size = (CML_PANEL_PIXELS + 1) *
 		      round_up(patch, CML_PANEL_MAX_BLOCK);
 
@@ -45,21 +40,20 @@ static void order(int32_t *numbers, size_t count)
 	}
 }
 
-void op_conv2d_s8_neon_order(struct cml_conv *conv)
+void cml_conv_s8_neon_order(struct cml_conv *conv)
 {
-	order(conv->bias, conv->out_c);
-	order(conv->multiplier, conv->out_c);
-	order(conv->shift, conv->out_c);
+	/* Bias, multiplier and shift are whole groups. */
+	order(conv->numbers, 3 * (size_t)conv->channels);
 }
 
 /*
- * The values under the kernel for output pixel (@oy, @ox), in a row: @row, or
- * where they are, if that is in one piece and nothing is read after it.
+ * The values under the kernel for output pixel (@oy, @ox) of @image, in a row:
+ * @row, or where they are, if that is in one piece and nothing is read after
+ * it.
  */
-static const int8_t *gather(const struct cml_op *op, int32_t oy, int32_t ox,
-			    bool in_place, int8_t *row)
+static const int8_t *gather(const struct cml_conv *conv, const int8_t *image,
+			    int32_t oy, int32_t ox, bool in_place, int8_t *row)
 {
-	const struct cml_conv *conv = &op->conv;
 	int32_t y0 = oy * conv->stride_h - conv->pad_h;
 	int32_t x0 = ox * conv->stride_w - conv->pad_w;
 	size_t line = (size_t)conv->kernel_w * conv->in_c;
@@ -68,8 +62,7 @@ static const int8_t *gather(const struct cml_op *op, int32_t oy, int32_t ox,
 	int8_t *out = row;
 
 	if (in_place)
-		return op->input[0] + ((size_t)y0 * conv->in_w + x0) *
-				      conv->in_c;
+		return image + ((size_t)y0 * conv->in_w + x0) * conv->in_c;
 
 	for (int32_t ky = 0; ky < conv->kernel_h; ky++, out += line) {
 		int32_t y = y0 + ky * conv->dilation_h;
@@ -79,7 +72,7 @@ static const int8_t *gather(const struct cml_op *op, int32_t oy, int32_t ox,
 			memset(out, conv->input_zero_point, line);
 			continue;
 		}
-		in = op->input[0] + (size_t)y * conv->in_w * conv->in_c;
+		in = image + (size_t)y * conv->in_w * conv->in_c;
 		if (whole) {
 			memcpy(out, in + (size_t)x0 * conv->in_c, line);
 			continue;
@@ -115,11 +108,12 @@ static void scatter(const int8_t *row, size_t patch, size_t block,
 	}
 }
 
-static void copy_tails(const struct cml_conv *conv, size_t patch, size_t block,
-		       int8_t *tails)
+static void copy_tails(const struct cml_conv_call *call, size_t patch,
+		       size_t block, int8_t *tails)
 {
+	const struct cml_conv *conv = call->conv;
 	size_t rest = patch % block;
-	const int8_t *weights = conv->weights + patch - rest;
+	const int8_t *weights = call->weights + patch - rest;
 
 	memset(tails, 0, round_up(conv->out_c, CML_PANEL_CHANNELS) * block);
 	for (int32_t c = 0; c < conv->out_c; c++) {
@@ -129,46 +123,47 @@ static void copy_tails(const struct cml_conv *conv, size_t patch, size_t block,
 	}
 }
 
-void cml_conv2d_panels(const struct cml_op *op, size_t block,
-		       cml_panel_kernel kernel)
+void cml_conv_panels(const struct cml_conv_call *call, size_t block,
+		     cml_panel_kernel kernel)
 {
-	const struct cml_conv *conv = &op->conv;
-	size_t pixel_count = (size_t)conv->out_h * conv->out_w;
-	size_t patch = patch_size(conv);
-	int8_t *data = op->scratch;
+	const struct cml_conv *conv = call->conv;
+	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
+	size_t patch = cml_conv_patch(conv);
+	int8_t *data = call->scratch;
 	int8_t *row = data + CML_PANEL_PIXELS * round_up(patch, block);
 	int8_t *tails = row + round_up(patch, block);
 	struct cml_panel panel = {
 		.data = data, .patch = patch, .tails = tails,
-		.output = op->output,	/* (out_h * out_w, out_c) */
+		/* (batch * out_h * out_w, out_c) */
+		.output = call->output +
+			  (size_t)call->pixels.begin * conv->out_c,
 	};
-	int32_t oy = 0;
-	int32_t ox = 0;
 	/* A kernel of 1 x 1 never reads padding. */
 	bool in_place = conv->kernel_h == 1 && conv->kernel_w == 1 &&
 			patch % block == 0;
+	uint32_t p = call->pixels.begin;
 
 	if (patch % block)
-		copy_tails(conv, patch, block, tails);
-	for (size_t first = 0; first < pixel_count;
-	     first += CML_PANEL_PIXELS) {
-		panel.pixels = pixel_count - first;
+		copy_tails(call, patch, block, tails);
+	while (p < call->pixels.end) {
+		panel.pixels = call->pixels.end - p;
 		if (panel.pixels > CML_PANEL_PIXELS)
 			panel.pixels = CML_PANEL_PIXELS;
-		for (size_t i = 0; i < panel.pixels; i++) {
-			scatter(gather(op, oy, ox, in_place, row), patch, block,
-				i, data);
-			if (++ox == conv->out_w) {
-				ox = 0;
-				oy++;
-			}
+		for (size_t i = 0; i < panel.pixels; i++, p++) {
+			int32_t line = p / conv->out_w;
+			const int8_t *image = call->input + line / conv->out_h *
+							    image_size;
+
+			scatter(gather(conv, image, line % conv->out_h,
+				       p % conv->out_w, in_place, row),
+				patch, block, i, data);
 		}
-		kernel(conv, &panel);
+		kernel(call, &panel);
 		panel.output += panel.pixels * conv->out_c;
 	}
 }
 
 #else
 /* ISO C wants a declaration in a file. */
-typedef int cml_conv2d_panel_is_for_arm64;
+typedef int cml_conv_panel_is_for_arm64;
 #endif

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * A graph while it is being made, for prepare.c and node.c.
+ *
+ * Everything whose size follows from the file is one block, work. Parameters
+ * of operators and constants that were computed have a block each; at the end
+ * all that is kept is copied into one. Offsets are from the graph throughout,
+ * whatever block they lead to.
+ */
+#ifndef CML_BUILD_H
+#define CML_BUILD_H
+
+#include "arena.h"
+#include "graph_internal.h"
+
+#define CML_TABLE_ALIGN	16
+
+/* What is known of a tensor while the operators are gone through in order. */
+enum cml_role {
+	CML_ROLE_NONE,
+	CML_ROLE_CONSTANT,
+	CML_ROLE_WRITTEN,	/* by an operator, or the caller */
+	CML_ROLE_STATE,		/* variable: an operator's own memory */
+};
+
+struct cml_block {
+	void *ptr;
+	size_t size;
+};
+
+struct cml_build {
+	const struct cml_allocator *allocator;
+	struct cml_tflite model;
+	uint32_t cpu;
+	struct cml_graph_problem problem;
+	size_t tensor_count, op_count, operand_count;	/* of the file */
+	struct cml_block work;
+	struct cml_graph *graph;
+	struct cml_tensor *tensors;
+	struct cml_op *ops;
+	int32_t *operands;
+	struct cml_arena_item *items;	/* by tensor */
+	uint32_t *readers;		/* by tensor: reads still to come */
+	int32_t *home;			/* by tensor: in whose place it is */
+	uint8_t *roles;			/* by tensor: enum cml_role */
+	struct cml_block *params;	/* by op */
+	struct cml_block *constants;	/* by tensor: computed ones */
+	struct cml_block temporary;
+	size_t tables;			/* bytes of params and constants */
+	uint64_t work_done;		/* of CML_GRAPH_MAX_MACS */
+};
+
+static inline enum cml_status cml_build_refuse(struct cml_build *build,
+					       enum cml_status status,
+					       const char *reason)
+{
+	build->problem.reason = reason;
+
+	return status;
+}
+
+/* Zeroed; counted against CML_GRAPH_MAX_TABLES. */
+enum cml_status cml_build_take(struct cml_build *build, size_t size,
+			       struct cml_block *block);
+
+#endif /* CML_BUILD_H */

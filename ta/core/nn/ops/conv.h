@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What CONV_2D and DEPTHWISE_CONV_2D share. Tensors are (n, h, w, c). */
+#ifndef CML_OPS_CONV_H
+#define CML_OPS_CONV_H
+
+#include "window.h"
+
+/* Kernels may load per-channel numbers in groups of this many. */
+#define CML_CHANNEL_GROUP	8
+/* Weights of one output channel: kh * kw * c. */
+#define CML_CONV_MAX_PATCH	65536
+#define CML_CONV_MAX_CHANNELS	(1 << 18)
+
+/* Parameters. Accumulators are 32 bits and wrap, in every kernel alike. */
+struct cml_conv {
+	int32_t batch;
+	int32_t in_h, in_w, in_c;
+	int32_t out_h, out_w, out_c;
+	int32_t kernel_h, kernel_w;
+	int32_t stride_h, stride_w;
+	int32_t dilation_h, dilation_w;
+	int32_t pad_h, pad_w;		/* above and left of the input */
+	int32_t depth_multiplier;	/* depthwise: out_c = in_c times it */
+	int32_t input_zero_point, output_zero_point;	/* -128 to 127 */
+	int32_t min, max;		/* of the output, within int8 */
+	/*
+	 * No accumulator and no channel's shift is so large that it needs care
+	 * (cml_conv_set_fast). True of any model that was trained.
+	 */
+	bool fast;
+	int32_t channels;		/* out_c up to a whole group */
+	/*
+	 * By channel: bias, multiplier, shift (struct cml_factor). The bias has
+	 * -input_zero_point times the sum of the channel's weights in it, so
+	 * kernels multiply inputs as they are, and padding reads as
+	 * input_zero_point.
+	 */
+	int32_t numbers[];
+};
+
+/* One call of a kernel: output pixels, counted through the batch. */
+struct cml_conv_call {
+	const struct cml_conv *conv;
+	const int8_t *input;
+	/*
+	 * CONV_2D: (out_c, kernel_h, kernel_w, in_c)
+	 * DEPTHWISE_CONV_2D: (kernel_h, kernel_w, out_c)
+	 */
+	const int8_t *weights;
+	int8_t *output;
+	const int32_t *bias, *multiplier, *shift;
+	void *scratch;
+	struct cml_range pixels;
+};
+
+struct cml_conv_options {
+	uint32_t padding, activation;
+	int32_t stride_h, stride_w, dilation_h, dilation_w;
+};
+
+/* Weights of one output channel. */
+static inline size_t cml_conv_patch(const struct cml_conv *conv)
+{
+	return (size_t)conv->kernel_h * conv->kernel_w * conv->in_c;
+}
+
+static inline int32_t *cml_conv_bias(struct cml_conv *conv)
+{
+	return conv->numbers;
+}
+
+/*
+ * Checks tensors and options but for the weights' own channels, and makes the
+ * parameters. Output channels are dimension @axis of the weights.
+ */
+enum cml_status cml_conv_prepare(struct cml_node *node,
+				 const struct cml_conv_options *options,
+				 int32_t axis, struct cml_conv **conv);
+/* When the bias is whole. @patch: weights of a channel */
+void cml_conv_set_fast(struct cml_conv *conv, int32_t patch);
+struct cml_conv_call cml_conv_call(const struct cml_run *run,
+				   const struct cml_op *op, uint32_t tile);
+
+/* Kernels; those for NEON exist on arm64 only. */
+#if defined(__aarch64__)
+/*
+ * Only with a depth_multiplier of 1, at least CML_DEPTHWISE_NEON_GROUP
+ * channels, and weights of -127 to 127.
+ */
+#define CML_DEPTHWISE_NEON_GROUP	16
+void cml_depthwise_s8_neon(const struct cml_conv_call *call);
+size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv);
+
+/* The three have scratch and order of per-channel numbers in common. */
+void cml_conv_s8_neon(const struct cml_conv_call *call);
+void cml_conv_s8_dotprod(const struct cml_conv_call *call);
+void cml_conv_s8_i8mm(const struct cml_conv_call *call);
+size_t cml_conv_s8_neon_scratch(const struct cml_conv *conv);
+/* Per-channel numbers into the order in which the three read them. */
+void cml_conv_s8_neon_order(struct cml_conv *conv);
+#endif
+
+#endif /* CML_OPS_CONV_H */

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "add.h"
+
+enum { ADD_ACTIVATION = 0 };
+enum { PORTABLE, NEON };
+
+/* One input, as an int32 in units of 2^-20 of twice the larger scale */
+static int32_t rescale(const struct cml_add *add, int input, int8_t value)
+{
+	/* At most 255 * 2^20: no overflow */
+	int32_t x = (value - add->zero_point[input]) *
+		    (1 << CML_ADD_LEFT_SHIFT);
+
+	return cml_quant_scale(x, add->factor[input]);
+}
+
+static void portable(const struct cml_add *add, const int8_t *a,
+		     const int8_t *b, int8_t *output, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		/* Each factor is at most 1/2: no overflow */
+		int32_t sum = rescale(add, 0, a[i * add->shape.step[0]]) +
+			      rescale(add, 1, b[i * add->shape.step[1]]);
+
+		sum = cml_quant_scale(sum, add->output_factor);
+		sum += add->output_zero_point;
+		output[i] = cml_quant_clamp(sum, add->min, add->max);
+	}
+}
+
+/* A factor that is positive and below 1, as TFLite requires. */
+static bool small_factor(double real, struct cml_factor *factor)
+{
+	return real > 0 && real < 1 && cml_quant_factor(real, factor) &&
+	       factor->shift <= 0;
+}
+
+/* The three factors, computed in float and double where TFLite does. */
+static enum cml_status fill_factors(struct cml_node *node, struct cml_add *add)
+{
+	float scale0 = cml_node_input(node, 0)->scale;
+	float scale1 = cml_node_input(node, 1)->scale;
+	double twice_max = 2 * (scale0 > scale1 ? scale0 : scale1);
+	double unit = (1 << CML_ADD_LEFT_SHIFT) *
+		      cml_node_output(node, 0)->scale;
+
+	if (twice_max > (double)__FLT_MAX__ || unit > (double)__FLT_MAX__ ||
+	    !small_factor(scale0 / twice_max, &add->factor[0]) ||
+	    !small_factor(scale1 / twice_max, &add->factor[1]) ||
+	    !small_factor(twice_max / unit, &add->output_factor))
+		return cml_refuse(node, CML_MODEL_QUANTIZATION,
+				  "scales of an addition are too far apart");
+
+	return CML_OK;
+}
+
+static enum cml_status check_tensors(struct cml_node *node)
+{
+	const struct cml_tensor *tensors[] = {
+		cml_node_input(node, 0), cml_node_input(node, 1),
+		cml_node_output(node, 0),
+	};
+	enum cml_status status = CML_OK;
+
+	for (size_t i = 0; !status && i < 3; i++) {
+		status = cml_node_type(node, tensors[i], CML_TFLITE_INT8);
+		if (!status)
+			status = cml_node_quantized(node, tensors[i]);
+	}
+
+	return status;
+}
+
+static enum cml_status prepare(struct cml_node *node)
+{
+	uint32_t activation = cml_fb_u8(node->fb, node->tflite.options,
+					ADD_ACTIVATION, 0);
+	const struct cml_tensor *output = cml_node_output(node, 0);
+	enum cml_status status = check_tensors(node);
+	struct cml_add *add = NULL;
+	void *params = NULL;
+
+	if (!status)
+		status = cml_node_params(node, sizeof(*add), &params);
+	if (status)
+		return status;
+	add = params;
+	status = cml_broadcast_prepare(node, 2, &add->shape);
+	if (!status)
+		status = fill_factors(node, add);
+	if (status)
+		return status;
+	add->zero_point[0] = cml_node_input(node, 0)->zero_point;
+	add->zero_point[1] = cml_node_input(node, 1)->zero_point;
+	add->output_zero_point = output->zero_point;
+	if (!cml_quant_activation(activation, output->scale,
+				  output->zero_point, &add->min, &add->max))
+		return cml_refuse(node, CML_MODEL_UNSUPPORTED_OP,
+				  "fused activation is unknown or does not fit "
+				  "the output's scale");
+	if (node->cpu & CML_CPU_NEON && add->shape.step[0] &&
+	    add->shape.step[1])
+		node->op->kernel = NEON;
+	cml_node_tiles(node, output->count, 32);
+
+	return CML_OK;
+}
+
+static void run(const struct cml_run *run, const struct cml_op *op,
+		uint32_t tile)
+{
+	const struct cml_add *add = cml_op_params(run, op);
+	struct cml_range rest = cml_tile(op, tile, add->shape.count);
+	const int8_t *a = cml_op_in(run, op, 0);
+	const int8_t *b = cml_op_in(run, op, 1);
+	int8_t *output = cml_op_out(run, op, 0);
+	struct cml_segment part = { 0 };
+
+	while (cml_broadcast_next(&add->shape, &rest, &part)) {
+#if defined(__aarch64__)
+		if (op->kernel == NEON) {
+			cml_add_s8_neon(add, a + part.in[0], b + part.in[1],
+					output + part.out, part.count);
+			continue;
+		}
+#endif
+		portable(add, a + part.in[0], b + part.in[1],
+			 output + part.out, part.count);
+	}
+}
+
+const struct cml_op_type cml_op_add = {
+	.name = "ADD",
+	.builtin_code = CML_TFLITE_ADD,
+	.options_type = 11,
+	.max_version = 5,
+	.types = CML_S8,
+	.min_inputs = 2, .max_inputs = 2,
+	.min_outputs = 1, .max_outputs = 1,
+	.prepare = prepare,
+	.run = run,
+};

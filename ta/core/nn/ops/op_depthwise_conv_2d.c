@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string.h>
+
+#include "conv.h"
+
+enum { DEPTHWISE_PADDING = 0, DEPTHWISE_STRIDE_W = 1, DEPTHWISE_STRIDE_H = 2,
+       DEPTHWISE_MULTIPLIER = 3, DEPTHWISE_ACTIVATION = 4,
+       DEPTHWISE_DILATION_W = 5, DEPTHWISE_DILATION_H = 6 };
+
+enum { PORTABLE, NEON };
+
+/* Sum over the patch whose upper left tap is at (@y0, @x0) of @image. */
+static int32_t patch_sum(const struct cml_conv_call *call, const int8_t *image,
+			 int32_t y0, int32_t x0, int32_t in_channel,
+			 int32_t out_channel)
+{
+	const struct cml_conv *conv = call->conv;
+	const int8_t *weights = call->weights + out_channel;
+	int32_t sum = call->bias[out_channel];
+
+	for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
+		int32_t y = y0 + ky * conv->dilation_h;
+
+		for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
+			int32_t x = x0 + kx * conv->dilation_w;
+			int32_t value = conv->input_zero_point;
+
+			if (y >= 0 && y < conv->in_h && x >= 0 &&
+			    x < conv->in_w)
+				value = image[((size_t)y * conv->in_w + x) *
+					      conv->in_c + in_channel];
+			sum = cml_quant_add(sum, value * *weights);
+			weights += conv->out_c;
+		}
+	}
+
+	return sum;
+}
+
+static void portable(const struct cml_conv_call *call)
+{
+	const struct cml_conv *conv = call->conv;
+	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
+	/* (batch, out_h, out_w, out_c) */
+	int8_t *output = call->output + (size_t)call->pixels.begin * conv->out_c;
+
+	for (uint32_t p = call->pixels.begin; p < call->pixels.end; p++) {
+		int32_t row = p / conv->out_w;
+		int32_t x0 = (int32_t)(p % conv->out_w) * conv->stride_w -
+			     conv->pad_w;
+		int32_t y0 = row % conv->out_h * conv->stride_h - conv->pad_h;
+		const int8_t *image = call->input +
+				      row / conv->out_h * image_size;
+
+		for (int32_t c = 0; c < conv->out_c; c++) {
+			struct cml_factor factor = {
+				.multiplier = call->multiplier[c],
+				.shift = call->shift[c],
+			};
+			int32_t sum = patch_sum(call, image, y0, x0,
+						c / conv->depth_multiplier, c);
+
+			sum = cml_quant_scale(sum, factor);
+			sum = cml_quant_add(sum, conv->output_zero_point);
+			*output++ = cml_quant_clamp(sum, conv->min, conv->max);
+		}
+	}
+}
+
+static void choose_kernel(struct cml_node *node, const struct cml_conv *conv)
+{
+	(void)conv;
+	node->op->kernel = PORTABLE;
+#if defined(__aarch64__)
+	if (!(node->cpu & CML_CPU_NEON) || conv->depth_multiplier != 1 ||
+	    conv->out_c < CML_DEPTHWISE_NEON_GROUP ||
+	    memchr(cml_node_constant(node, 1), (uint8_t)INT8_MIN,
+		   cml_node_input(node, 1)->size))
+		return;
+	node->op->kernel = NEON;
+	node->scratch = cml_depthwise_s8_neon_scratch(conv);
+#endif
+}
+
+/* What the input's zero point adds to every sum of a channel. */
+static void complete_bias(struct cml_conv *conv, const int8_t *weights)
+{
+	int32_t patch = conv->kernel_h * conv->kernel_w;
+
+	for (int32_t i = 0; i < patch; i++)
+		for (int32_t c = 0; c < conv->out_c; c++)
+			conv->numbers[c] =
+				cml_quant_add(conv->numbers[c], -*weights++ *
+					      conv->input_zero_point);
+}
+
+static enum cml_status prepare(struct cml_node *node)
+{
+	struct cml_fb_table table = node->tflite.options;
+	struct cml_fb *fb = node->fb;
+	struct cml_conv_options options = {
+		.padding = cml_fb_u8(fb, table, DEPTHWISE_PADDING, 0),
+		.activation = cml_fb_u8(fb, table, DEPTHWISE_ACTIVATION, 0),
+		.stride_h = cml_fb_i32(fb, table, DEPTHWISE_STRIDE_H, 0),
+		.stride_w = cml_fb_i32(fb, table, DEPTHWISE_STRIDE_W, 0),
+		.dilation_h = cml_fb_i32(fb, table, DEPTHWISE_DILATION_H, 1),
+		.dilation_w = cml_fb_i32(fb, table, DEPTHWISE_DILATION_W, 1),
+	};
+	int32_t multiplier = cml_fb_i32(fb, table, DEPTHWISE_MULTIPLIER, 0);
+	struct cml_conv *conv = NULL;
+	enum cml_status status = cml_conv_prepare(node, &options, 3, &conv);
+	uint64_t patch = 0;
+	uint32_t pixels = 0;
+
+	if (status)
+		return status;
+	if (cml_node_input(node, 1)->dims[0] != 1)
+		return cml_refuse(node, CML_MODEL_SHAPE,
+				  "first dimension of weights is not 1");
+	if (multiplier < 1 ||
+	    (int64_t)multiplier * conv->in_c != conv->out_c)
+		return cml_refuse(node, CML_MODEL_SHAPE,
+				  "weights' channels are not the input's times "
+				  "the depth multiplier");
+	conv->depth_multiplier = multiplier;
+	patch = (uint64_t)conv->kernel_h * conv->kernel_w;
+	if (patch > CML_CONV_MAX_PATCH)
+		return cml_refuse(node, CML_MODEL_LIMIT,
+				  "more than 65536 weights a channel");
+	complete_bias(conv, cml_node_constant(node, 1));
+	cml_conv_set_fast(conv, patch);
+	choose_kernel(node, conv);
+	pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
+	node->macs = patch * conv->out_c * pixels;
+	cml_node_tiles(node, pixels, patch * conv->out_c);
+
+	return CML_OK;
+}
+
+static void run(const struct cml_run *run, const struct cml_op *op,
+		uint32_t tile)
+{
+	struct cml_conv_call call = cml_conv_call(run, op, tile);
+
+#if defined(__aarch64__)
+	if (op->kernel == NEON) {
+		cml_depthwise_s8_neon(&call);
+		return;
+	}
+#endif
+	portable(&call);
+}
+
+const struct cml_op_type cml_op_depthwise_conv_2d = {
+	.name = "DEPTHWISE_CONV_2D",
+	.builtin_code = CML_TFLITE_DEPTHWISE_CONV_2D,
+	.options_type = 2,
+	.max_version = 7,
+	.types = CML_S8,
+	.min_inputs = 2, .max_inputs = 3,
+	.min_outputs = 1, .max_outputs = 1,
+	.prepare = prepare,
+	.run = run,
+};
