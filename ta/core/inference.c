@@ -128,10 +128,9 @@ out:
 	return status;
 }
 
-const struct cml_graph *
-cml_detector_graph(const struct cml_detector *detector)
+const struct cml_run *cml_detector_run(const struct cml_detector *detector)
 {
-	return detector->graph;
+	return &detector->run;
 }
 
 void cml_detector_free(struct cml_detector *detector)

@@ -19,8 +19,8 @@ enum cml_status cml_detector_new(const struct cml_allocator *allocator,
 				 struct cml_bytes model, uint32_t cpu,
 				 struct cml_detector **detector,
 				 struct cml_graph_problem *problem);
-const struct cml_graph *
-cml_detector_graph(const struct cml_detector *detector);
+/* Its graph, and where its memory is. */
+const struct cml_run *cml_detector_run(const struct cml_detector *detector);
 void cml_detector_free(struct cml_detector *detector);	/* wipes */
 
 /*

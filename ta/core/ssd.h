@@ -7,6 +7,7 @@
 #ifndef CML_SSD_H
 #define CML_SSD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "memory.h"

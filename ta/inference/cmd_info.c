@@ -76,7 +76,7 @@ static void put_model(CborEncoder *map, const struct cml_model *model,
 		*error |= cbor_encode_null(map);
 		return;
 	}
-	graph = cml_detector_graph(model->detector);
+	graph = cml_detector_run(model->detector)->graph;
 	*error |= cbor_encoder_create_map(map, &fields, 4);
 	put_bytes(&fields, "digest", model->digest, sizeof(model->digest),
 		  error);

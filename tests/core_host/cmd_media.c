@@ -386,14 +386,11 @@ static bool is_zero(const void *ptr, size_t size)
 	return !any;
 }
 
-/* Nothing is left of a photo: the arena is the input and the scratch. */
-static bool is_wiped(struct cml_graph *graph)
+/* Nothing is left of a photo. */
+static bool is_wiped(const struct cml_run *run)
 {
-	const struct cml_tensor_view input = cml_graph_input(graph, 0);
-	size_t size = 0;
-	const void *scratch = cml_graph_scratch(graph, &size);
-
-	return is_zero(input.data, input.size) && is_zero(scratch, size);
+	return is_zero(run->arena, cml_graph_arena_size(run->graph)) &&
+	       is_zero(run->scratch, cml_graph_scratch_size(run->graph));
 }
 
 static enum cml_status infer_photo(struct cml_detector *detector,
@@ -422,7 +419,7 @@ static enum cml_status infer_photo(struct cml_detector *detector,
 	    CML_BAD_STATE)
 		abort();
 	cml_inference_free(inference);
-	if (!is_wiped(cml_detector_graph(detector)))
+	if (!is_wiped(cml_detector_run(detector)))
 		abort();
 
 	return status;

@@ -2,17 +2,20 @@
 /* Every operator, by the schema's name. */
 #include "op.h"
 
-#define CML_OP_LIST(X) \
+#define CML_ALL_OPS(X) \
 	X(add) \
 	X(conv_2d) \
-	X(depthwise_conv_2d)
+	X(depthwise_conv_2d) \
+	X(expand_dims) \
+	X(reshape) \
+	X(squeeze)
 
-#define CML_OP_DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
-CML_OP_LIST(CML_OP_DECLARE)
+#define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
+CML_ALL_OPS(DECLARE)
 
-#define CML_OP_ENTRY(name) &cml_op_ ## name,
+#define ENTRY(name) &cml_op_ ## name,
 const struct cml_op_type *const cml_op_types[] = {
-	CML_OP_LIST(CML_OP_ENTRY)
+	CML_ALL_OPS(ENTRY)
 };
 
 const size_t cml_op_type_count = sizeof(cml_op_types) /

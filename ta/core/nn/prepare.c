@@ -325,7 +325,7 @@ static const struct cml_op_type *find_type(const struct cml_tflite_operator *op,
 
 		if (type->builtin_code != op->builtin_code)
 			continue;
-		if (type->builtin_code == CML_TFLITE_CUSTOM &&
+		if (type->builtin_code == CML_OP_CUSTOM &&
 		    (op->custom_code.len != len ||
 		     memcmp(op->custom_code.ptr, type->name, len)))
 			continue;

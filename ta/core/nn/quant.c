@@ -72,17 +72,17 @@ bool cml_quant_activation(uint32_t activation, float scale, int32_t zero_point,
 	int32_t high = INT8_MAX;
 
 	switch (activation) {
-	case CML_TFLITE_NONE:
+	case CML_ACT_NONE:
 		break;
-	case CML_TFLITE_RELU:
+	case CML_ACT_RELU:
 		low = zero_point;
 		break;
-	case CML_TFLITE_RELU_N1_TO_1:
+	case CML_ACT_RELU_N1_TO_1:
 		if (!quantize(-1.0f, scale, zero_point, &low) ||
 		    !quantize(1.0f, scale, zero_point, &high))
 			return false;
 		break;
-	case CML_TFLITE_RELU6:
+	case CML_ACT_RELU6:
 		low = zero_point;
 		if (!quantize(6.0f, scale, zero_point, &high))
 			return false;

@@ -131,7 +131,7 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 
 const struct cml_op_type cml_op_add = {
 	.name = "ADD",
-	.builtin_code = CML_TFLITE_ADD,
+	.builtin_code = CML_OP_ADD,
 	.options_type = 11,
 	.max_version = 5,
 	.types = CML_S8,

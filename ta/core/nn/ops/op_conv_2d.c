@@ -164,7 +164,7 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 
 const struct cml_op_type cml_op_conv_2d = {
 	.name = "CONV_2D",
-	.builtin_code = CML_TFLITE_CONV_2D,
+	.builtin_code = CML_OP_CONV_2D,
 	.options_type = 1,
 	.max_version = 8,
 	.types = CML_S8,

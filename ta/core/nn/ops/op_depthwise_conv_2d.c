@@ -153,7 +153,7 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 
 const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.name = "DEPTHWISE_CONV_2D",
-	.builtin_code = CML_TFLITE_DEPTHWISE_CONV_2D,
+	.builtin_code = CML_OP_DEPTHWISE_CONV_2D,
 	.options_type = 2,
 	.max_version = 7,
 	.types = CML_S8,
