@@ -147,7 +147,7 @@ enum cml_status cml_node_scales(struct cml_node *node, size_t input,
  */
 enum cml_status cml_node_params(struct cml_node *node, size_t size,
 				void **params);
-/* Memory for the time of prepare() only; the graph releases it. */
+/* Memory for the time of prepare() only, at most once a node; not zeroed. */
 enum cml_status cml_node_temporary(struct cml_node *node, size_t size,
 				   void **memory);
 

@@ -9,42 +9,89 @@
 
 #include "build.h"
 
+/* Of secure memory, which is mapped in pages. */
+#define CHUNK_SIZE	(32 << 10)
+
 static size_t align_up(size_t size, size_t align)
 {
 	return (size + align - 1) / align * align;
 }
 
+static enum cml_status take_chunk(struct cml_build *build, size_t size)
+{
+	const struct cml_allocator *allocator = build->allocator;
+	size_t head = align_up(sizeof(struct cml_chunk), CML_TABLE_ALIGN);
+	struct cml_chunk *chunk = NULL;
+
+	size += head;
+	if (size < CHUNK_SIZE)
+		size = CHUNK_SIZE;
+	chunk = allocator->alloc(allocator->ctx, size);
+	if (!chunk)
+		return cml_build_refuse(build, CML_NO_MEMORY,
+					"no memory for the model's tables");
+	*chunk = (struct cml_chunk){
+		.next = build->chunks, .size = size, .used = head,
+	};
+	build->chunks = chunk;
+
+	return CML_OK;
+}
+
 enum cml_status cml_build_take(struct cml_build *build, size_t size,
 			       struct cml_block *block)
 {
-	const struct cml_allocator *allocator = build->allocator;
+	size_t taken = align_up(size, CML_TABLE_ALIGN);
+	struct cml_chunk *chunk = build->chunks;
+	enum cml_status status = CML_INTERNAL;
 
 	if (size > CML_GRAPH_MAX_TABLES - build->tables)
 		return cml_build_refuse(build, CML_MODEL_LIMIT,
 					"tables of the model take more than "
 					"16 MiB");
-	block->ptr = allocator->alloc(allocator->ctx, size);
-	if (!block->ptr)
-		return cml_build_refuse(build, CML_NO_MEMORY,
-					"no memory for the model's tables");
+	if (!chunk || taken > chunk->size - chunk->used) {
+		status = take_chunk(build, taken);
+		if (status)
+			return status;
+		chunk = build->chunks;
+	}
+	block->ptr = (uint8_t *)chunk + chunk->used;
 	block->size = size;
-	build->tables += align_up(size, CML_TABLE_ALIGN);
+	chunk->used += taken;
+	build->tables += taken;
 
 	return CML_OK;
 }
 
-static void drop(struct cml_build *build, struct cml_block *block)
+static void drop_temporary(struct cml_build *build)
 {
 	const struct cml_allocator *allocator = build->allocator;
 
-	allocator->release(allocator->ctx, block->ptr, block->size);
-	*block = (struct cml_block){ 0 };
+	allocator->release(allocator->ctx, build->temporary.ptr,
+			   build->temporary.size);
+	build->temporary = (struct cml_block){ 0 };
 }
 
-static void drop_params(struct cml_build *build, size_t op)
+enum cml_status cml_build_temporary(struct cml_build *build, size_t size,
+				    void **memory)
 {
-	build->tables -= align_up(build->params[op].size, CML_TABLE_ALIGN);
-	drop(build, &build->params[op]);
+	const struct cml_allocator *allocator = build->allocator;
+
+	if (size > CML_GRAPH_MAX_TABLES)
+		return cml_build_refuse(build, CML_MODEL_LIMIT,
+					"operator needs more than 16 MiB to be "
+					"prepared in");
+	if (size > build->temporary.size) {
+		drop_temporary(build);
+		build->temporary.ptr = allocator->alloc(allocator->ctx, size);
+		if (!build->temporary.ptr)
+			return cml_build_refuse(build, CML_NO_MEMORY,
+						"no memory to prepare in");
+		build->temporary.size = size;
+	}
+	*memory = build->temporary.ptr;
+
+	return CML_OK;
 }
 
 /* Opening ----------------------------------------------------------------*/
@@ -239,6 +286,9 @@ static enum cml_status track_write(struct cml_build *build, int32_t index,
 	struct cml_tensor *tensor = &build->tensors[index];
 	struct cml_arena_item *item = &build->items[index];
 
+	if (!tensor->count)
+		return cml_build_refuse(build, CML_MODEL_SHAPE,
+					"activation has no elements");
 	switch (build->roles[index]) {
 	case CML_ROLE_NONE:
 		break;
@@ -254,9 +304,6 @@ static enum cml_status track_write(struct cml_build *build, int32_t index,
 		return cml_build_refuse(build, CML_MODEL_UNSUPPORTED_TYPE,
 					"activation is of a type that is not "
 					"supported");
-	if (!tensor->count)
-		return cml_build_refuse(build, CML_MODEL_SHAPE,
-					"activation has no elements");
 	build->roles[index] = CML_ROLE_WRITTEN;
 	tensor->place = CML_PLACE_ARENA;
 	item->size = tensor->size;
@@ -436,12 +483,10 @@ static enum cml_status compute(struct cml_build *build, struct cml_op *op,
 		status = cml_build_take(build, scratch_size, &scratch);
 		if (status)
 			return status;
-		build->tables -= align_up(scratch_size, CML_TABLE_ALIGN);
 		run.scratch = scratch.ptr;
 	}
 	for (uint32_t tile = 0; tile < op->tiles; tile++)
 		cml_op_types[op->type]->run(&run, op, tile);
-	drop(build, &scratch);
 
 	return CML_OK;
 }
@@ -541,7 +586,6 @@ static enum cml_status prepare_operator(struct cml_build *build,
 	if (status)
 		return status;
 	status = cml_op_types[node->op->type]->prepare(node);
-	drop(build, &build->temporary);
 	if (!status && node->fb->problem)
 		return cml_build_refuse(build, CML_MODEL_MALFORMED,
 					node->fb->problem);
@@ -591,7 +635,7 @@ static enum cml_status build_operator(struct cml_build *build, size_t index)
 		return status;
 	if (node.known || depends_on_constants(build, node.op)) {
 		status = compute(build, node.op, node.scratch);
-		drop_params(build, graph->op_count);
+		build->params[graph->op_count] = (struct cml_block){ 0 };
 		graph->operand_count = node.op->operands;
 		return status;
 	}
@@ -707,7 +751,12 @@ static enum cml_status finish(struct cml_build *build, struct cml_graph **graph)
 
 	made->size = used + align_up(tensors, CML_TABLE_ALIGN) +
 		     align_up(ops, CML_TABLE_ALIGN) +
-		     align_up(operands, CML_TABLE_ALIGN) + build->tables;
+		     align_up(operands, CML_TABLE_ALIGN);
+	for (size_t i = 0; i < made->op_count; i++)
+		made->size += align_up(build->params[i].size, CML_TABLE_ALIGN);
+	for (size_t i = 0; i < build->tensor_count; i++)
+		made->size += align_up(build->constants[i].size,
+				       CML_TABLE_ALIGN);
 	block = allocator->alloc(allocator->ctx, made->size);
 	if (!block)
 		return cml_build_refuse(build, CML_NO_MEMORY,
@@ -755,14 +804,16 @@ static enum cml_status build_graph(struct cml_build *build,
 
 static void release(struct cml_build *build)
 {
-	drop(build, &build->temporary);
-	if (!build->work.ptr)
-		return;
-	for (size_t i = 0; i < build->op_count; i++)
-		drop(build, &build->params[i]);
-	for (size_t i = 0; i < build->tensor_count; i++)
-		drop(build, &build->constants[i]);
-	drop(build, &build->work);
+	const struct cml_allocator *allocator = build->allocator;
+
+	drop_temporary(build);
+	while (build->chunks) {
+		struct cml_chunk *chunk = build->chunks;
+
+		build->chunks = chunk->next;
+		allocator->release(allocator->ctx, chunk, chunk->size);
+	}
+	allocator->release(allocator->ctx, build->work.ptr, build->work.size);
 }
 
 /* Stack: 600 bytes; with all that it calls under 3 KiB. */
