@@ -1,5 +1,8 @@
 # Every source of the portable core. Read by the TA dev kit, and by
 # tests/core_host/Makefile: assignments of srcs-y and cflags only.
+# Vectors only where the code asks for them: under emulation, and without a
+# vector unit, they are slower.
+cflags-y += -fno-tree-slp-vectorize
 # Doubles as NumPy computes them: no fused multiply-add.
 cflags-y += -ffp-contract=off
 srcs-y += memory.c
@@ -31,6 +34,7 @@ srcs-y += nn/ops/conv_panel.c
 srcs-y += nn/ops/conv_s8_dotprod.c
 srcs-y += nn/ops/conv_s8_i8mm.c
 srcs-y += nn/ops/conv_s8_neon.c
+srcs-y += nn/ops/conv_s8_scalar.c
 srcs-y += nn/ops/depthwise_s8_neon.c
 srcs-y += nn/ops/op_add.c
 srcs-y += nn/ops/op_conv_2d.c
