@@ -7,10 +7,8 @@
 #define CML_INFERENCE_H
 
 #include "nn/graph.h"
+#include "nn/measure.h"
 #include "result.h"
-
-/* Microseconds of a monotonic clock, for the timings in a result. */
-typedef uint64_t (*cml_clock)(void *ctx);
 
 struct cml_detector;	/* a prepared model that is an SSD detector */
 

@@ -22,6 +22,7 @@ srcs-y += resize.c
 srcs-y += nn/arena.c
 srcs-y += nn/flatbuffer.c
 srcs-y += nn/graph.c
+srcs-y += nn/measure.c
 srcs-y += nn/node.c
 srcs-y += nn/op_table.c
 srcs-y += nn/prepare.c

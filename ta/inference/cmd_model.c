@@ -108,6 +108,12 @@ static enum cml_status finish(struct cml_session *session)
 	status = digest(model);
 	if (status)
 		return status;
+	if (!session->measured) {
+		session->cpu = cml_measure_cpu(&session->memory.allocator,
+					       session->cpu, cml_session_clock,
+					       NULL);
+		session->measured = true;
+	}
 	status = cml_detector_new(&session->memory.allocator, model->data,
 				  model->len, session->cpu, &model->detector,
 				  &problem);

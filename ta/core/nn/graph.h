@@ -27,6 +27,8 @@ enum cml_cpu {
 	CML_CPU_NEON = 1 << 0,		/* Advanced SIMD, any Armv8-A */
 	CML_CPU_DOTPROD = 1 << 1,	/* FEAT_DotProd: SDOT */
 	CML_CPU_I8MM = 1 << 2,		/* FEAT_I8MM: SMMLA */
+	/* Measured, not told: see measure.h */
+	CML_CPU_FAST_SCALAR = 1 << 3,	/* convolutions without vectors win */
 };
 
 #define CML_MAX_RANK	CML_TFLITE_MAX_RANK

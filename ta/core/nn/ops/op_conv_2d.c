@@ -6,22 +6,29 @@ enum { CONV_PADDING = 0, CONV_STRIDE_W = 1, CONV_STRIDE_H = 2,
 
 enum { SCALAR, NEON, DOTPROD, I8MM };
 
+#if defined(__aarch64__)
+static uint16_t best_kernel(uint32_t cpu)
+{
+	if (!(cpu & CML_CPU_NEON) || cpu & CML_CPU_FAST_SCALAR)
+		return SCALAR;
+	if (cpu & CML_CPU_I8MM)
+		return I8MM;
+
+	return cpu & CML_CPU_DOTPROD ? DOTPROD : NEON;
+}
+#endif
+
 static void choose_kernel(struct cml_node *node, struct cml_conv *conv)
 {
+	node->op->kernel = SCALAR;
 #if defined(__aarch64__)
-	if (node->cpu & CML_CPU_NEON) {
+	node->op->kernel = best_kernel(node->cpu);
+	if (node->op->kernel != SCALAR) {
 		node->scratch = cml_conv_s8_neon_scratch(conv);
 		cml_conv_s8_neon_order(conv);
-		if (node->cpu & CML_CPU_I8MM)
-			node->op->kernel = I8MM;
-		else if (node->cpu & CML_CPU_DOTPROD)
-			node->op->kernel = DOTPROD;
-		else
-			node->op->kernel = NEON;
 		return;
 	}
 #endif
-	node->op->kernel = SCALAR;
 	node->scratch = cml_conv_s8_scalar_scratch(conv);
 	node->packed_input = 1;
 	node->packed_size = cml_conv_s8_scalar_packed_size(conv);
