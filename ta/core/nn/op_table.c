@@ -7,8 +7,13 @@
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
 	X(expand_dims) \
+	X(fill) \
+	X(range) \
+	X(rank) \
 	X(reshape) \
-	X(squeeze)
+	X(shape) \
+	X(squeeze) \
+	X(zeros_like)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)
