@@ -4,7 +4,9 @@
 
 #define CML_ALL_OPS(X) \
 	X(add) \
+	X(batch_to_space_nd) \
 	X(conv_2d) \
+	X(depth_to_space) \
 	X(depthwise_conv_2d) \
 	X(expand_dims) \
 	X(fill) \
@@ -12,6 +14,8 @@
 	X(rank) \
 	X(reshape) \
 	X(shape) \
+	X(space_to_batch_nd) \
+	X(space_to_depth) \
 	X(squeeze) \
 	X(zeros_like)
 
