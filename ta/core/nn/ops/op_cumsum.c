@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Sums of all elements so far along an axis, from either end. */
+#include <stddef.h>
+
 #include "arguments.h"
 
 enum { CUMSUM_EXCLUSIVE, CUMSUM_REVERSE };
