@@ -4,11 +4,26 @@
 
 #define CML_ALL_OPS(X) \
 	X(add) \
+	X(arg_max) \
+	X(arg_min) \
+	X(batch_to_space_nd) \
 	X(conv_2d) \
+	X(cumsum) \
+	X(depth_to_space) \
 	X(depthwise_conv_2d) \
+	X(embedding_lookup) \
 	X(expand_dims) \
+	X(fill) \
+	X(one_hot) \
+	X(range) \
+	X(rank) \
 	X(reshape) \
-	X(squeeze)
+	X(shape) \
+	X(space_to_batch_nd) \
+	X(space_to_depth) \
+	X(squeeze) \
+	X(topk_v2) \
+	X(zeros_like)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)

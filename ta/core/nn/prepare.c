@@ -495,6 +495,17 @@ static enum cml_status compute(struct cml_build *build, struct cml_op *op,
 	return CML_OK;
 }
 
+/* Nobody waits any more for what a computed operator reads. */
+static void forget_reads(struct cml_build *build, const struct cml_op *op)
+{
+	for (size_t i = 0; i < op->input_count; i++) {
+		int32_t index = build->operands[op->operands + i];
+
+		if (index >= 0)
+			build->readers[index]--;
+	}
+}
+
 /* The first output takes the place of an input that nobody else needs. */
 static void put_in_place(struct cml_build *build, const struct cml_op *op,
 			 size_t input)
@@ -640,6 +651,7 @@ static enum cml_status build_operator(struct cml_build *build, size_t index)
 		return status;
 	if (node.known || depends_on_constants(build, node.op)) {
 		status = compute(build, node.op, node.scratch);
+		forget_reads(build, node.op);
 		build->params[graph->op_count] = (struct cml_block){ 0 };
 		graph->operand_count = node.op->operands;
 		return status;
