@@ -4,9 +4,12 @@
 
 #define CML_ALL_OPS(X) \
 	X(add) \
+	X(average_pool_2d) \
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
 	X(expand_dims) \
+	X(l2_pool_2d) \
+	X(max_pool_2d) \
 	X(reshape) \
 	X(squeeze)
 
