@@ -36,6 +36,7 @@ srcs-y += nn/ops/op_add.c
 srcs-y += nn/ops/op_conv_2d.c
 srcs-y += nn/ops/op_depthwise_conv_2d.c
 srcs-y += nn/ops/op_pool_2d.c
+srcs-y += nn/ops/op_reduce.c
 srcs-y += nn/ops/op_reshape.c
 srcs-y += nn/ops/window.c
 srcs-y += result_encode.c

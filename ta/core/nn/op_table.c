@@ -10,8 +10,15 @@
 	X(expand_dims) \
 	X(l2_pool_2d) \
 	X(max_pool_2d) \
+	X(mean) \
+	X(reduce_all) \
+	X(reduce_any) \
+	X(reduce_max) \
+	X(reduce_min) \
+	X(reduce_prod) \
 	X(reshape) \
-	X(squeeze)
+	X(squeeze) \
+	X(sum)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)
