@@ -38,6 +38,7 @@ srcs-y += nn/ops/op_depthwise_conv_2d.c
 srcs-y += nn/ops/op_pool_2d.c
 srcs-y += nn/ops/op_reduce.c
 srcs-y += nn/ops/op_reshape.c
+srcs-y += nn/ops/op_resize.c
 srcs-y += nn/ops/window.c
 srcs-y += result_encode.c
 srcs-y += ssd.c

@@ -17,6 +17,8 @@
 	X(reduce_min) \
 	X(reduce_prod) \
 	X(reshape) \
+	X(resize_bilinear) \
+	X(resize_nearest_neighbor) \
 	X(squeeze) \
 	X(sum)
 
