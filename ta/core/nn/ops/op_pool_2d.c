@@ -52,7 +52,8 @@ static inline int32_t mean(int64_t sum, uint32_t count)
 #define LARGER(a, b)		((a) < (b) ? (b) : (a))
 
 #define MEAN(pool, sum, count)		clamp(pool, mean(sum, count))
-#define MEAN_FLOAT(pool, sum, count)	clamp_float(pool, (sum) / (float)(count))
+#define MEAN_FLOAT(pool, sum, count) \
+	clamp_float(pool, (sum) / (float)(count))
 #define ROOT(pool, sum, count) \
 	clamp_float(pool, sqrtf((sum) / (float)(count)))
 #define LARGEST(pool, x, count)		clamp(pool, x)
@@ -74,15 +75,13 @@ static void name(const struct pool *pool, const struct taps *taps,	\
 									\
 		for (uint32_t i = 0; i < count; i++)			\
 			sums[i] = (start);				\
-		for (uint32_t y = 0; y < taps->rows; y++) {		\
+		for (uint32_t t = 0; t < taps->rows * taps->columns; t++) { \
 			const type *tap = input + c +			\
-					  y * taps->row_stride;		\
+				t / taps->columns * taps->row_stride +	\
+				(size_t)(t % taps->columns) * channels;	\
 									\
-			for (uint32_t x = 0; x < taps->columns; x++) {	\
-				for (uint32_t i = 0; i < count; i++)	\
-					sums[i] = step(sums[i], tap[i]); \
-				tap += channels;			\
-			}						\
+			for (uint32_t i = 0; i < count; i++)		\
+				sums[i] = step(sums[i], tap[i]);	\
 		}							\
 		for (uint32_t i = 0; i < count; i++)			\
 			output[c + i] = finish(pool, sums[i],		\

@@ -40,6 +40,7 @@ static void name(const struct reduce *reduce, const void *in,		\
 {									\
 	const struct loops *loops = &reduce->reduced;			\
 	const uint32_t *strides = loops->strides;			\
+	uint32_t rows = loops->dims[0] * loops->dims[1];		\
 	size_t apart = reduce->kept.strides[MAX_GROUPS - 1];		\
 	const type *input = (const type *)in + first;			\
 	type *output = (type *)out + where;				\
@@ -47,17 +48,16 @@ static void name(const struct reduce *reduce, const void *in,		\
 									\
 	for (uint32_t i = 0; i < count; i++)				\
 		sums[i] = start(reduce, input[i * apart]);		\
-	for (uint32_t r = 0; r < loops->dims[0] * loops->dims[1]; r++) {	\
+	for (uint32_t r = 0; r < rows; r++) {				\
 		const type *from = input +				\
 				   r / loops->dims[1] * strides[0] +	\
 				   r % loops->dims[1] * strides[1];	\
 									\
-		for (uint32_t c = 0; c < loops->dims[2]; c++) {		\
+		for (uint32_t c = 0; c < loops->dims[2]; c++)		\
 			for (uint32_t i = 0; i < count; i++)		\
 				sums[i] = step(reduce, sums[i],		\
-					       from[i * apart]);	\
-			from += strides[2];				\
-		}							\
+					       from[c * strides[2] +	\
+						    i * apart]);	\
 	}								\
 	for (uint32_t i = 0; i < count; i++)				\
 		output[i] = finish(reduce, sums[i]);			\
@@ -148,18 +148,18 @@ static int32_t scale_product(const struct reduce *reduce, int64_t x)
 }
 
 /* Scaled at each step, so that it does not grow out of its type. */
-static int64_t next_product(const struct reduce *reduce, int64_t product,
+static int64_t next_product(const struct reduce *reduce, int64_t so_far,
 			    int32_t x)
 {
 	x -= reduce->zero_point;
 
-	return product == NOTHING_YET ? x : scale_product(reduce, product * x);
+	return so_far == NOTHING_YET ? x : scale_product(reduce, so_far * x);
 }
 
-static int32_t product(const struct reduce *reduce, int64_t product,
+static int32_t product(const struct reduce *reduce, int64_t so_far,
 		       int32_t min, int32_t max)
 {
-	int32_t x = cml_quant_add(scale_product(reduce, product),
+	int32_t x = cml_quant_add(scale_product(reduce, so_far),
 				  reduce->output_zero_point);
 
 	return x < min ? min : x > max ? max : x;
