@@ -429,7 +429,7 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 }
 
-#define OPERATOR(lower, upper, newest, all_types)			\
+#define OPERATOR(lower, upper, newest, all_types, more)			\
 const struct cml_op_type cml_op_ ## lower = {				\
 	.name = #upper,							\
 	.builtin_code = CML_OP_ ## upper,				\
@@ -438,17 +438,19 @@ const struct cml_op_type cml_op_ ## lower = {				\
 	.types = all_types,						\
 	.min_inputs = 2, .max_inputs = 2,				\
 	.min_outputs = 1, .max_outputs = 1,				\
-	.notes = "Axes have to be constant.",				\
+	.notes = "Axes have to be constant." more,			\
 	.prepare = prepare,						\
 	.run = run,							\
 };
 
 #define NUMBERS	(CML_S8 | CML_S16 | CML_F32 | CML_S32 | CML_S64 | CML_U8)
 
-OPERATOR(mean, MEAN, 3, NUMBERS)
-OPERATOR(sum, SUM, 2, NUMBERS)
-OPERATOR(reduce_max, REDUCE_MAX, 3, NUMBERS)
-OPERATOR(reduce_min, REDUCE_MIN, 3, NUMBERS)
-OPERATOR(reduce_prod, REDUCE_PROD, 2, NUMBERS & ~CML_U8)
-OPERATOR(reduce_any, REDUCE_ANY, 1, CML_BOOL)
-OPERATOR(reduce_all, REDUCE_ALL, 1, CML_BOOL)
+OPERATOR(mean, MEAN, 3, NUMBERS, "")
+OPERATOR(sum, SUM, 2, NUMBERS,
+	 " int8 and int16 are summed as such; LiteRT 2.3.0's reference takes "
+	 "them for uint8 (its issue 4079).")
+OPERATOR(reduce_max, REDUCE_MAX, 3, NUMBERS, "")
+OPERATOR(reduce_min, REDUCE_MIN, 3, NUMBERS, "")
+OPERATOR(reduce_prod, REDUCE_PROD, 2, NUMBERS & ~CML_U8, "")
+OPERATOR(reduce_any, REDUCE_ANY, 1, CML_BOOL, "")
+OPERATOR(reduce_all, REDUCE_ALL, 1, CML_BOOL, "")

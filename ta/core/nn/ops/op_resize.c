@@ -313,7 +313,9 @@ const struct cml_op_type cml_op_resize_bilinear = {
 	.types = CML_S8 | CML_S16 | CML_F32 | CML_U8,
 	.min_inputs = 2, .max_inputs = 2,
 	.min_outputs = 1, .max_outputs = 1,
-	.notes = "The size has to be constant.",
+	.notes = "The size has to be constant. int8 and int16: where LiteRT's "
+		 "reference reads past the image, the last row or column "
+		 "counts.",
 	.prepare = prepare,
 	.run = run,
 };
