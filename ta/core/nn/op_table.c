@@ -6,6 +6,7 @@
 	X(add) \
 	X(arg_max) \
 	X(arg_min) \
+	X(average_pool_2d) \
 	X(batch_to_space_nd) \
 	X(conv_2d) \
 	X(cumsum) \
@@ -14,14 +15,25 @@
 	X(embedding_lookup) \
 	X(expand_dims) \
 	X(fill) \
+	X(l2_pool_2d) \
+	X(max_pool_2d) \
+	X(mean) \
 	X(one_hot) \
 	X(range) \
 	X(rank) \
+	X(reduce_all) \
+	X(reduce_any) \
+	X(reduce_max) \
+	X(reduce_min) \
+	X(reduce_prod) \
 	X(reshape) \
+	X(resize_bilinear) \
+	X(resize_nearest_neighbor) \
 	X(shape) \
 	X(space_to_batch_nd) \
 	X(space_to_depth) \
 	X(squeeze) \
+	X(sum) \
 	X(topk_v2) \
 	X(zeros_like)
 

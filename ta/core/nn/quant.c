@@ -68,8 +68,18 @@ static int32_t min_of(int32_t a, int32_t b)
 bool cml_quant_activation(uint32_t activation, float scale, int32_t zero_point,
 			  int32_t *min, int32_t *max)
 {
-	int32_t low = INT8_MIN;
-	int32_t high = INT8_MAX;
+	*min = INT8_MIN;
+	*max = INT8_MAX;
+
+	return cml_quant_activation_within(activation, scale, zero_point, min,
+					   max);
+}
+
+bool cml_quant_activation_within(uint32_t activation, float scale,
+				 int32_t zero_point, int32_t *min, int32_t *max)
+{
+	int32_t low = *min;
+	int32_t high = *max;
 
 	switch (activation) {
 	case CML_ACT_NONE:
@@ -90,8 +100,8 @@ bool cml_quant_activation(uint32_t activation, float scale, int32_t zero_point,
 	default:
 		return false;
 	}
-	*min = max_of(low, INT8_MIN);
-	*max = min_of(high, INT8_MAX);
+	*min = max_of(low, *min);
+	*max = min_of(high, *max);
 
 	return true;
 }
