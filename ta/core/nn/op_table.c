@@ -8,6 +8,7 @@
 	X(depthwise_conv_2d) \
 	X(expand_dims) \
 	X(reshape) \
+	X(softmax) \
 	X(squeeze)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../fixed_point.h"
+#include "softmax.h"
+
+bool cml_softmax_scale(double real, struct cml_softmax_scale *scale)
+{
+	const double most = INT32_MAX;
+
+	real *= 1 << 26;
+	/* Also false for NaN */
+	if (!(real > 1))
+		return false;
+	if (real > most)
+		real = most;
+	/* Half of it is in range, and halving is exact. */
+	if (!cml_quant_factor(real / 2, &scale->factor))
+		return false;
+	scale->factor.shift++;
+	scale->min = -((31 << 26) >> scale->factor.shift);
+
+	return true;
+}
+
+int32_t cml_softmax_exp(const struct cml_softmax_scale *scale,
+			int32_t difference)
+{
+	if (difference < scale->min)
+		return 0;
+
+	return cml_fixed_exp(cml_quant_scale(difference, scale->factor));
+}
+
+int8_t cml_softmax_max(const uint8_t *row, uint32_t depth, uint8_t flip)
+{
+	int8_t max = INT8_MIN;
+
+	for (uint32_t i = 0; i < depth; i++) {
+		int8_t x = row[i] ^ flip;
+
+		if (x > max)
+			max = x;
+	}
+
+	return max;
+}
+
+enum cml_status cml_softmax_rows(struct cml_node *node, uint32_t *depth,
+				 uint32_t *rows)
+{
+	const struct cml_tensor *input = cml_node_input(node, 0);
+
+	if (!input->rank)
+		return cml_refuse(node, CML_MODEL_SHAPE,
+				  "input has no axis to normalise along");
+	*depth = input->dims[input->rank - 1];
+	*rows = input->count / *depth;
+
+	return CML_OK;
+}
