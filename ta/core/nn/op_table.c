@@ -6,10 +6,16 @@
 	X(add) \
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
+	X(elu) \
 	X(expand_dims) \
+	X(gelu) \
+	X(hard_swish) \
+	X(leaky_relu) \
+	X(logistic) \
 	X(reshape) \
 	X(softmax) \
-	X(squeeze)
+	X(squeeze) \
+	X(tanh)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)

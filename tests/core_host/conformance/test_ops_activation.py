@@ -4,6 +4,7 @@
 8-bit operators of one input are tables of 256 results: a tensor of all values checks all of one.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -234,3 +235,319 @@ def test_softmax_refuses_other_outputs(
     options = options_of(schema.SoftmaxOptionsT, beta=1.0)
     model = one_input("SOFTMAX", (2, 3), (0.1, 0), target, type_, options)
     assert refused(engines[0], model).status == Status.MODEL_QUANTIZATION
+
+
+# LOGISTIC, TANH, ELU, GELU: functions of real numbers -------------------------------------------
+
+GELU = {
+    approximate: options_of(schema.GeluOptionsT, approximate=approximate)
+    for approximate in (False, True)
+}
+
+
+def real_function(name: str, x: Array, approximate: bool = False) -> Array:
+    """In double."""
+    x = x.astype(np.float64)
+    with np.errstate(over="ignore"):
+        if name == "LOGISTIC":
+            return 1 / (1 + np.exp(-x))
+        if name == "TANH":
+            return np.tanh(x)
+        if name == "ELU":
+            return np.where(x < 0, np.expm1(x), x)
+        if approximate:
+            return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        return x / 2 * np.vectorize(math.erfc)(-x / np.sqrt(2))
+
+
+def near_a_tie(exact: Array, scale: float) -> bool:
+    """A result is so near to the middle of two steps that a last digit of libm decides."""
+    steps = np.clip(np.abs(exact) / scale, 0, 300)
+    away = np.abs(steps - np.floor(steps) - 0.5)
+    return bool(((away != 0) & (away < 1e-6 * steps)).any())
+
+
+def table_model(
+    name: str, type_: int, source: Quantization, target: Quantization, options: Any = None
+) -> Model:
+    return one_input(name, (256,), source, target, type_, options)
+
+
+@relaxed
+@given(
+    name=st.sampled_from(["LOGISTIC", "TANH", "ELU", "GELU"]),
+    type_=BYTES,
+    scale=scales(-12, 2),
+    zero=zero_points,
+    target_scale=scales(-10, 1),
+    target_zero=zero_points,
+    approximate=st.booleans(),
+)
+def test_functions_of_every_byte(
+    engines: list[Engine],
+    name: str,
+    type_: int,
+    scale: float,
+    zero: int,
+    target_scale: float,
+    target_zero: int,
+    approximate: bool,
+) -> None:
+    """ELU is not in LiteRT's reference: its optimised kernels have the same table."""
+    if name == "ELU":
+        type_ = INT8
+    if name == "LOGISTIC":
+        target_scale = 1 / 256
+    zero = zero_point_of(type_, zero)
+    values = every_value(type_)
+    x = np.float32(scale) * (values.astype(np.int32) - zero).astype(np.float32)
+    assume(not near_a_tie(real_function(name, x, approximate), target_scale))
+    model = table_model(
+        name,
+        type_,
+        (scale, zero),
+        (target_scale, zero_point_of(type_, target_zero)),
+        GELU[approximate] if name == "GELU" else None,
+    )
+    check(engines, model, [values], resolver="builtin" if name == "ELU" else "ref")
+
+
+@pytest.mark.parametrize("name", ["LOGISTIC", "TANH", "ELU", "GELU"])
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 3e38])
+@pytest.mark.parametrize("target_scale", [1e-45, 1e-30, 1e30])
+def test_functions_of_bytes_at_the_ends_of_float(
+    engines: list[Engine], name: str, scale: float, target_scale: float
+) -> None:
+    """Beyond 32 bits, or not a number, LiteRT's conversions are undefined: no comparison."""
+    target = (1 / 256, 0) if name == "LOGISTIC" else (target_scale, 0)
+    options = GELU[True] if name == "GELU" else None
+    model = table_model(name, INT8, (scale, 5), target, options).pack()
+    found = [engine.run(model, [every_value(INT8)])[0] for engine in engines]
+    assert all((each == found[0]).all() for each in found)
+
+
+@relaxed
+@given(
+    name=st.sampled_from(["LOGISTIC", "TANH", "ELU", "GELU"]),
+    shape=shapes(0, 6, 5),
+    approximate=st.booleans(),
+    spread=st.sampled_from([1e-3, 1.0, 4.0, 30.0]),
+    seed=seeds,
+)
+def test_functions_of_floats(
+    engines: list[Engine],
+    name: str,
+    shape: tuple[int, ...],
+    approximate: bool,
+    spread: float,
+    seed: int,
+) -> None:
+    """LiteRT computes GELU and ELU with Eigen's functions, which are right to some 1e-6.
+
+    Its reference takes exp(x) for LOGISTIC below -9, which is up to 1e-4 of it too much.
+    """
+    model = one_input(
+        name, shape, None, None, FLOAT32, GELU[approximate] if name == "GELU" else None
+    )
+    values = (np.random.default_rng(seed).standard_normal(shape) * spread).astype(np.float32)
+    resolver = "builtin" if name == "ELU" else "ref"
+    rtol, atol = {
+        "LOGISTIC": (5e-7, 2e-8),
+        "TANH": (5e-7, 1e-38),
+        "ELU": (2e-6, 0),
+        "GELU": (4e-6, 4e-7),
+    }[name]
+    check(engines, model, [values], resolver=resolver, rtol=rtol, atol=atol)
+
+
+def test_floats_at_their_ends(engines: list[Engine]) -> None:
+    ends = np.array([0, -0.0, 1e-40, -1e-40, 88, -88, 104, -104, 3e38, -3e38], np.float32)
+    many = np.append(ends, [np.float32(np.inf), -np.float32(np.inf)]).astype(np.float32)
+    for name in ("LOGISTIC", "TANH", "ELU"):
+        resolver = "builtin" if name == "ELU" else "ref"
+        model = one_input(name, many.shape, None, None, FLOAT32)
+        check(engines, model, [many], resolver=resolver, rtol=5e-7, atol=1e-38)
+
+
+def test_gelu_is_right_to_six_digits(engines: list[Engine]) -> None:
+    """Of negative numbers too, where 1 + erf() would lose them."""
+    values = np.linspace(-12, 6, 40001).astype(np.float32)
+    model = one_input("GELU", values.shape, None, None, FLOAT32, GELU[False])
+    exact = real_function("GELU", values)
+    for engine in engines:
+        (found,) = engine.run(model.pack(), [values])
+        np.testing.assert_allclose(found, exact, rtol=2e-5, atol=1e-37)
+        near = np.abs(values) < 4
+        np.testing.assert_allclose(found[near], exact[near], rtol=2e-6)
+
+
+@relaxed
+@given(
+    name=st.sampled_from(["LOGISTIC", "TANH"]),
+    scale=scales(-43, 2)
+    | st.sampled_from([2.0**-12, 2.0**-11, 2.0**-12 * 1.0005, 2.0**-11 * 0.9994, 2.0**-12 * 1.002]),
+)
+def test_functions_of_every_16_bit_number(engines: list[Engine], name: str, scale: float) -> None:
+    model = one_input(name, (65536,), (scale, 0), (1 / 32768, 0), INT16)
+    check(engines, model, [every_value(INT16)])
+
+
+@pytest.mark.parametrize("name", ["LOGISTIC", "TANH"])
+@pytest.mark.parametrize("scale", [256 / 12288, 512 / 12288, 128 / 12288, 32768 / 12288, 5.33])
+def test_every_entry_of_the_16_bit_table(engines: list[Engine], name: str, scale: float) -> None:
+    """Elements are whole entries, or halves."""
+    model = one_input(name, (65536,), (scale, 0), (1 / 32768, 0), INT16)
+    check(engines, model, [every_value(INT16)])
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "source", "target"),
+    [
+        ("LOGISTIC", INT8, (0.1, 0), (1 / 255, -128)),
+        ("LOGISTIC", UINT8, (0.1, 0), (1 / 128, 0)),
+        ("LOGISTIC", INT16, (0.1, 0), (1 / 32767, 0)),
+        ("LOGISTIC", INT16, (0.1, 1), (1 / 32768, 0)),
+        ("LOGISTIC", INT16, (6.0, 0), (1 / 32768, 0)),
+        ("LOGISTIC", INT16, (2.0**-46, 0), (1 / 32768, 0)),
+        ("TANH", INT16, (1e38, 0), (1 / 32768, 0)),
+        ("TANH", INT16, (0.1, 0), (1 / 16384, 0)),
+        ("TANH", INT16, (0.1, 0), (1 / 32000, 0)),
+        ("TANH", INT8, None, (1 / 128, 0)),
+        ("TANH", INT8, (0.1, 0), None),
+        ("ELU", INT8, (0.1, 0), None),
+        ("GELU", INT8, None, (0.1, 0)),
+        ("HARD_SWISH", INT8, None, (0.1, 0)),
+        ("HARD_SWISH", INT8, (20.0, 0), (0.1, 0)),
+        ("HARD_SWISH", INT8, (1e8, 0), (1e8, 0)),
+        ("LEAKY_RELU", INT8, None, (0.1, 0)),
+        ("LEAKY_RELU", INT8, (1e38, 0), (1e-38, 0)),
+        ("LEAKY_RELU", INT16, (0.1, 0), (0.1, 1)),
+    ],
+)
+def test_quantisation_that_is_refused(
+    engines: list[Engine], name: str, type_: int, source: Quantization, target: Quantization
+) -> None:
+    model = one_input(name, (2, 3), source, target, type_)
+    assert refused(engines[0], model).status == Status.MODEL_QUANTIZATION
+
+
+ALL_TYPES = {INT8, UINT8, INT16, FLOAT32}
+TYPES = {
+    "SOFTMAX": ALL_TYPES,
+    "LOGISTIC": ALL_TYPES,
+    "TANH": ALL_TYPES,
+    "LEAKY_RELU": ALL_TYPES,
+    "HARD_SWISH": {INT8, UINT8, FLOAT32},
+    "ELU": {INT8, FLOAT32},
+    "GELU": {INT8, UINT8, FLOAT32},
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_types_and_shapes_that_are_refused(engines: list[Engine], name: str) -> None:
+    for type_ in {INT8, UINT8, INT16, FLOAT32, INT32} - TYPES[name]:
+        model = one_input(name, (2, 3), (0.1, 0), (0.1, 0), type_)
+        assert refused(engines[0], model).status == Status.MODEL_UNSUPPORTED_TYPE
+    model = one_input(name, (2, 3), (0.1, 0), (0.1, 0), INT8, target_type=INT16)
+    assert refused(engines[0], model).status == Status.MODEL_UNSUPPORTED_TYPE
+    model = one_input(name, (2, 3), (0.1, 0), (0.1, 0), INT8, target_shape=(6,))
+    assert refused(engines[0], model).status == Status.MODEL_SHAPE
+
+
+# HARD_SWISH --------------------------------------------------------------------------------------
+
+
+@relaxed
+@given(
+    type_=BYTES,
+    scale=scales(-16, 8),
+    zero=zero_points,
+    ratio=scales(-6, 25),
+    target_zero=zero_points,
+)
+def test_hard_swish_of_every_byte(
+    engines: list[Engine], type_: int, scale: float, zero: int, ratio: float, target_zero: int
+) -> None:
+    """The output's scale is a 128th of the input's or more, or LiteRT refuses it."""
+    source = (scale, zero_point_of(type_, zero))
+    target = (float(np.float32(scale * ratio)), zero_point_of(type_, target_zero))
+    model = table_model("HARD_SWISH", type_, source, target)
+    check(engines, model, [every_value(type_)])
+
+
+@relaxed
+@given(shape=shapes(0, 6, 5), seed=seeds)
+def test_hard_swish_of_floats(engines: list[Engine], shape: tuple[int, ...], seed: int) -> None:
+    model = one_input("HARD_SWISH", shape, None, None, FLOAT32, schema.HardSwishOptionsT())
+    check(engines, model, np.random.default_rng(seed), rtol=2e-7)
+
+
+# LEAKY_RELU --------------------------------------------------------------------------------------
+
+ALPHAS = st.sampled_from([0.0, 0.01, 0.2, 0.5, 1.0, 1.7, -0.25, -0.5, -1.3, 100.0]) | st.floats(
+    -2, 2, width=32
+)
+
+
+def leaky(type_: int, source: Quantization, target: Quantization, alpha: float, *shape: int) -> Any:
+    options = options_of(schema.LeakyReluOptionsT, alpha=alpha)
+    return one_input("LEAKY_RELU", shape, source, target, type_, options, version=2)
+
+
+@relaxed
+@given(
+    type_=st.sampled_from([INT8, UINT8, INT16]),
+    scale=scales(-8, 8),
+    zero=zero_points,
+    target_scale=scales(-8, 8),
+    target_zero=zero_points,
+    alpha=ALPHAS,
+)
+def test_leaky_relu_of_every_value(
+    engines: list[Engine],
+    type_: int,
+    scale: float,
+    zero: int,
+    target_scale: float,
+    target_zero: int,
+    alpha: float,
+) -> None:
+    values = every_value(type_)
+    source = (scale, zero_point_of(type_, zero))
+    target = (target_scale, zero_point_of(type_, target_zero))
+    # A product beyond 32 bits is undefined in LiteRT.
+    assume(np.abs(values.astype(np.float64)).max() * 2 * scale / target_scale * 101 < 2**31)
+    check(engines, leaky(type_, source, target, alpha, len(values)), [values])
+
+
+@pytest.mark.parametrize("alpha", [0.5, -0.5, -0.25, -1.5, -0.125])
+@pytest.mark.parametrize("type_", [INT8, INT16])
+def test_leaky_relu_rounds_halves_of_either_sign(
+    engines: list[Engine], type_: int, alpha: float
+) -> None:
+    values = every_value(type_)
+    check(engines, leaky(type_, (1.0, 0), (1.0, 0), alpha, len(values)), [values])
+    check(engines, leaky(type_, (1.0, 0), (2.0, 0), alpha, len(values)), [values])
+
+
+@relaxed
+@given(shape=shapes(0, 6, 5), alpha=ALPHAS, seed=seeds)
+def test_leaky_relu_of_floats(
+    engines: list[Engine], shape: tuple[int, ...], alpha: float, seed: int
+) -> None:
+    check(engines, leaky(FLOAT32, None, None, alpha, *shape), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("alpha", [float("nan"), float("inf"), 1e38])
+def test_leaky_relu_refuses_alphas(engines: list[Engine], alpha: float) -> None:
+    model = leaky(INT8, (1.0, 0), (0.1, 0), alpha, 4)
+    assert refused(engines[0], model).status == Status.MODEL_QUANTIZATION
+
+
+def test_elementwise_ones_in_tiles(engines: list[Engine]) -> None:
+    rng = np.random.default_rng(5)
+    for type_ in (INT8, INT16, FLOAT32):
+        q = {INT8: (0.05, 3), INT16: (0.001, 0), FLOAT32: None}[type_]
+        check(engines, leaky(type_, q, q, 0.3, 3, 123457), rng)
+        model = one_input("LOGISTIC", (3, 123457), q, TO_ONE[type_], type_)
+        check(engines, model, rng, rtol=5e-7, atol=2e-8)

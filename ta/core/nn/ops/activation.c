@@ -45,12 +45,6 @@ enum cml_status cml_activation_check(struct cml_node *node)
 	return status;
 }
 
-void cml_activation_elementwise(struct cml_node *node, uint64_t cost)
-{
-	cml_node_in_place(node, 0);
-	cml_node_tiles(node, cml_node_output(node, 0)->count, cost);
-}
-
 float cml_activation_option(struct cml_node *node, uint32_t field)
 {
 	uint32_t bits = cml_fb_u32(node->fb, node->tflite.options, field, 0);
@@ -61,9 +55,27 @@ float cml_activation_option(struct cml_node *node, uint32_t field)
 	return value;
 }
 
-void cml_byte_table_integer(const struct cml_node *node,
-			    cml_integer_function *function, const void *context,
-			    struct cml_byte_table *table)
+enum cml_status cml_activation_prepare(struct cml_node *node, size_t size,
+				       uint64_t cost, void **params)
+{
+	enum cml_status status = cml_activation_check(node);
+
+	*params = NULL;
+	if (!status)
+		status = cml_node_params(node, size, params);
+	if (status)
+		return status;
+	if (cml_is_byte(cml_node_input(node, 0)->type))
+		cost = 1;
+	cml_node_in_place(node, 0);
+	cml_node_tiles(node, cml_node_output(node, 0)->count, cost);
+
+	return CML_OK;
+}
+
+void cml_activation_table(const struct cml_node *node,
+			  cml_integer_function *function, const void *context,
+			  struct cml_activation *activation)
 {
 	bool is_signed = cml_node_input(node, 0)->type == CML_TFLITE_INT8;
 	int32_t min = is_signed ? INT8_MIN : 0;
@@ -72,7 +84,8 @@ void cml_byte_table_integer(const struct cml_node *node,
 	for (int32_t x = min; x <= max; x++) {
 		int32_t y = function(x, context);
 
-		table->value[(uint8_t)x] = y < min ? min : y > max ? max : y;
+		activation->table[(uint8_t)x] = y < min ? min :
+						y > max ? max : y;
 	}
 }
 
@@ -100,42 +113,45 @@ static int32_t quantized_real(int32_t x, const void *context)
 	return y;
 }
 
-void cml_byte_table_real(const struct cml_node *node,
-			 cml_real_function *function, float parameter,
-			 struct cml_byte_table *table)
+void cml_activation_real_table(const struct cml_node *node,
+			       cml_real_function *function,
+			       struct cml_activation *activation)
 {
 	const struct cml_tensor *input = cml_node_input(node, 0);
 	const struct cml_tensor *output = cml_node_output(node, 0);
 	struct real real = {
 		.function = function,
-		.parameter = parameter,
+		.parameter = activation->parameter,
 		.scale = input->scale,
 		.inverse_output_scale = 1 / output->scale,
 		.zero_point = input->zero_point,
 		.output_zero_point = output->zero_point,
 	};
 
-	cml_byte_table_integer(node, quantized_real, &real, table);
+	if (cml_is_byte(input->type))
+		cml_activation_table(node, quantized_real, &real, activation);
 }
 
-void cml_byte_table_run(const struct cml_run *run, const struct cml_op *op,
-			const struct cml_byte_table *table,
-			struct cml_range range)
+void cml_activation_run(const struct cml_run *run, const struct cml_op *op,
+			uint32_t tile, cml_real_function *function)
 {
-	const uint8_t *input = cml_op_in(run, op, 0);
-	uint8_t *output = cml_op_out(run, op, 0);
+	const struct cml_activation *activation = cml_op_params(run, op);
+	const struct cml_tensor *tensor = cml_op_input(run, op, 0);
+	struct cml_range range = cml_tile(op, tile, tensor->count);
+	const void *input = cml_op_in(run, op, 0);
+	void *output = cml_op_out(run, op, 0);
 
-	for (uint32_t i = range.begin; i < range.end; i++)
-		output[i] = table->value[input[i]];
-}
+	if (tensor->type == CML_TFLITE_FLOAT32) {
+		const float *in = input;
+		float *out = output;
 
-void cml_real_function_run(const struct cml_run *run, const struct cml_op *op,
-			   cml_real_function *function, float parameter,
-			   struct cml_range range)
-{
-	const float *input = cml_op_in(run, op, 0);
-	float *output = cml_op_out(run, op, 0);
+		for (uint32_t i = range.begin; i < range.end; i++)
+			out[i] = function(in[i], activation->parameter);
+	} else {
+		const uint8_t *in = input;
+		uint8_t *out = output;
 
-	for (uint32_t i = range.begin; i < range.end; i++)
-		output[i] = function(input[i], parameter);
+		for (uint32_t i = range.begin; i < range.end; i++)
+			out[i] = activation->table[in[i]];
+	}
 }

@@ -9,9 +9,10 @@
 
 #include "../op.h"
 
-/* Outputs by the input's byte. */
-struct cml_byte_table {
-	uint8_t value[256];
+/* The parameters of elementwise ones, or the first of them. */
+struct cml_activation {
+	float parameter;	/* of the function of real numbers */
+	uint8_t table[256];	/* 8-bit outputs by the input's byte */
 };
 
 /* A function of a real number; @parameter as the operator's options say. */
@@ -21,25 +22,26 @@ typedef int32_t cml_integer_function(int32_t x, const void *context);
 
 /* Checks types, shapes and, of integers, that both are quantised. */
 enum cml_status cml_activation_check(struct cml_node *node);
-/* Of elementwise ones: may be computed in place, and in parts. */
-void cml_activation_elementwise(struct cml_node *node, uint64_t cost);
 /* An option that is a float: field @field, 0 if it is absent. */
 float cml_activation_option(struct cml_node *node, uint32_t field);
 
+/*
+ * Elementwise ones: checks the node, and allows it to be computed in place and
+ * in parts. The parameters, of @size, begin with a struct cml_activation.
+ */
+enum cml_status cml_activation_prepare(struct cml_node *node, size_t size,
+				       uint64_t cost, void **params);
 /* Input 0 is INT8 or UINT8. */
-void cml_byte_table_integer(const struct cml_node *node,
-			    cml_integer_function *function, const void *context,
-			    struct cml_byte_table *table);
-void cml_byte_table_real(const struct cml_node *node,
-			 cml_real_function *function, float parameter,
-			 struct cml_byte_table *table);
-/* The elements @range of output 0, from input 0. */
-void cml_byte_table_run(const struct cml_run *run, const struct cml_op *op,
-			const struct cml_byte_table *table,
-			struct cml_range range);
-void cml_real_function_run(const struct cml_run *run, const struct cml_op *op,
-			   cml_real_function *function, float parameter,
-			   struct cml_range range);
+void cml_activation_table(const struct cml_node *node,
+			  cml_integer_function *function, const void *context,
+			  struct cml_activation *activation);
+/* The same, if it is; computed in float, and rounded. */
+void cml_activation_real_table(const struct cml_node *node,
+			       cml_real_function *function,
+			       struct cml_activation *activation);
+/* INT8 and UINT8 by the table, FLOAT32 by @function. */
+void cml_activation_run(const struct cml_run *run, const struct cml_op *op,
+			uint32_t tile, cml_real_function *function);
 
 static inline bool cml_is_byte(uint32_t type)
 {
