@@ -10,8 +10,11 @@
 	X(expand_dims) \
 	X(gelu) \
 	X(hard_swish) \
+	X(l2_normalization) \
 	X(leaky_relu) \
+	X(log_softmax) \
 	X(logistic) \
+	X(prelu) \
 	X(reshape) \
 	X(softmax) \
 	X(squeeze) \

@@ -55,6 +55,20 @@ float cml_activation_option(struct cml_node *node, uint32_t field)
 	return value;
 }
 
+enum cml_status cml_activation_rows(struct cml_node *node, uint32_t *depth,
+				    uint32_t *rows)
+{
+	const struct cml_tensor *input = cml_node_input(node, 0);
+
+	if (!input->rank)
+		return cml_refuse(node, CML_MODEL_SHAPE,
+				  "input has no axis to normalise along");
+	*depth = input->dims[input->rank - 1];
+	*rows = input->count / *depth;
+
+	return CML_OK;
+}
+
 enum cml_status cml_activation_prepare(struct cml_node *node, size_t size,
 				       uint64_t cost, void **params)
 {

@@ -25,6 +25,10 @@ enum cml_status cml_activation_check(struct cml_node *node);
 /* An option that is a float: field @field, 0 if it is absent. */
 float cml_activation_option(struct cml_node *node, uint32_t field);
 
+/* Rows along the last axis: how long, how many. Refuses a scalar. */
+enum cml_status cml_activation_rows(struct cml_node *node, uint32_t *depth,
+				    uint32_t *rows);
+
 /*
  * Elementwise ones: checks the node, and allows it to be computed in place and
  * in parts. The parameters, of @size, begin with a struct cml_activation.

@@ -235,7 +235,7 @@ static enum cml_status prepare(struct cml_node *node)
 		return status;
 	softmax = params;
 	softmax->beta = cml_activation_option(node, SOFTMAX_BETA);
-	status = cml_softmax_rows(node, &softmax->depth, &softmax->rows);
+	status = cml_activation_rows(node, &softmax->depth, &softmax->rows);
 	if (!status && cml_is_byte(type))
 		status = prepare_bytes(node, softmax);
 	else if (!status && type == CML_TFLITE_INT16)

@@ -43,17 +43,3 @@ int8_t cml_softmax_max(const uint8_t *row, uint32_t depth, uint8_t flip)
 
 	return max;
 }
-
-enum cml_status cml_softmax_rows(struct cml_node *node, uint32_t *depth,
-				 uint32_t *rows)
-{
-	const struct cml_tensor *input = cml_node_input(node, 0);
-
-	if (!input->rank)
-		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "input has no axis to normalise along");
-	*depth = input->dims[input->rank - 1];
-	*rows = input->count / *depth;
-
-	return CML_OK;
-}

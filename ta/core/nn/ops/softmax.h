@@ -19,8 +19,4 @@ int32_t cml_softmax_exp(const struct cml_softmax_scale *scale,
 /* The greatest of @depth elements, each of them xor @flip. */
 int8_t cml_softmax_max(const uint8_t *row, uint32_t depth, uint8_t flip);
 
-/* Rows along the last axis: how long, how many. Refuses a scalar. */
-enum cml_status cml_softmax_rows(struct cml_node *node, uint32_t *depth,
-				 uint32_t *rows);
-
 #endif /* CML_OPS_SOFTMAX_H */
