@@ -34,7 +34,8 @@ static double erfc_near_0(double x)
 static double erfc_of(double x)
 {
 	const double factor = 0.5641895835477563;	/* 1 / sqrt(pi) */
-	double above = 0, z = fabs(x);
+	double z = x < 0 ? -x : x;
+	double above = 0;
 
 	if (z <= 1.5)
 		return erfc_near_0(x);

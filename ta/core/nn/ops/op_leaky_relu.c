@@ -55,9 +55,8 @@ static enum cml_status prepare_quantized(struct cml_node *node,
 	leaky->zero_point = input->zero_point;
 	leaky->output_zero_point = output->zero_point;
 	leaky->alpha_is_negative = alpha < 0;
-	/* Infinity is out of range; what is not a number would not be. */
-	if (isnan(alpha) ||
-	    !cml_quant_factor(input->scale / output->scale, &leaky->identity) ||
+	/* Neither infinity nor what is not a number is in range. */
+	if (!cml_quant_factor(input->scale / output->scale, &leaky->identity) ||
 	    !cml_quant_factor(fabsf(alpha), &leaky->alpha))
 		return cml_refuse(node, CML_MODEL_QUANTIZATION,
 				  "scales are too far apart");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* LOGISTIC and TANH, which share a table for 16-bit elements. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "activation.h"
 
@@ -102,11 +101,12 @@ static int32_t rescale(const struct logistic *logistic, int16_t x)
 	return (x * logistic->multiplier + half) >> logistic->shift;
 }
 
-/* logistic() in units of 2^-16 and @bits more; @x in 1/24 and @bits more */
-static int32_t interpolate(uint32_t x, uint32_t bits, uint32_t limit)
+/* logistic(|x|) in units of 2^-16 and @bits more; @x in 1/24 and @bits more */
+static int32_t interpolate(int32_t x, uint32_t bits, uint32_t limit)
 {
-	uint32_t i = x >> bits;
-	uint32_t part = x & ((1u << bits) - 1);
+	uint32_t magnitude = x < 0 ? -x : x;
+	uint32_t i = magnitude >> bits;
+	uint32_t part = magnitude & ((1u << bits) - 1);
 
 	if (i >= 255)
 		return limit;
@@ -120,7 +120,7 @@ static void logistic_s16(const struct logistic *logistic, const int16_t *in,
 {
 	for (uint32_t i = range.begin; i < range.end; i++) {
 		int32_t x = rescale(logistic, in[i]);
-		int32_t y = interpolate(abs(x), 9, 0x7fff << 10);
+		int32_t y = interpolate(x, 9, 0x7fff << 10);
 
 		if (x < 0)
 			y = (1 << 25) - y - 1;
@@ -133,7 +133,7 @@ static void tanh_s16(const struct logistic *logistic, const int16_t *in,
 {
 	for (uint32_t i = range.begin; i < range.end; i++) {
 		int32_t x = rescale(logistic, in[i]);
-		int32_t y = interpolate(abs(x), 8, 0xffff << 8) - (1 << 23);
+		int32_t y = interpolate(x, 8, 0xffff << 8) - (1 << 23);
 
 		if (x < 0)
 			y = -y - 1;
@@ -168,7 +168,6 @@ static enum cml_status check_tanh(struct cml_node *node)
 }
 
 static enum cml_status prepare_either(struct cml_node *node,
-				      enum cml_status (*check)(struct cml_node *),
 				      cml_real_function *function, int32_t most)
 {
 	struct logistic *logistic = NULL;
@@ -176,8 +175,6 @@ static enum cml_status prepare_either(struct cml_node *node,
 	enum cml_status status = cml_activation_prepare(node, sizeof(*logistic),
 							32, &params);
 
-	if (!status)
-		status = check(node);
 	if (status)
 		return status;
 	logistic = params;
@@ -190,12 +187,16 @@ static enum cml_status prepare_either(struct cml_node *node,
 
 static enum cml_status prepare_logistic(struct cml_node *node)
 {
-	return prepare_either(node, check_logistic, logistic, 0);
+	enum cml_status status = prepare_either(node, logistic, 0);
+
+	return status ? status : check_logistic(node);
 }
 
 static enum cml_status prepare_tanh(struct cml_node *node)
 {
-	return prepare_either(node, check_tanh, tanh_of, 1);
+	enum cml_status status = prepare_either(node, tanh_of, 1);
+
+	return status ? status : check_tanh(node);
 }
 
 static void run_logistic(const struct cml_run *run, const struct cml_op *op,

@@ -8,7 +8,7 @@
 /* From differences of elements to fixed point. */
 struct cml_softmax_scale {
 	struct cml_factor factor;	/* to Q5; shift 1 to 31 */
-	int32_t min;	/* the lowest difference that counts: to above -31 */
+	int32_t min;	/* the lowest difference that counts */
 };
 
 /* False: differences of a unit are lost, which TFLite does not allow. */
