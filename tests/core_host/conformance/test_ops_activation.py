@@ -19,6 +19,7 @@ from conformance import (
     Engine,
     add,
     check,
+    reference,
     refused,
     relaxed,
     seeds,
@@ -848,3 +849,24 @@ def test_a_chain_in_place(engines: list[Engine], type_: int, branch: int | None)
     if source not in model.graph.outputs:
         model.graph.outputs.append(source)
     check(engines, model, np.random.default_rng(5), rtol=1e-5, atol=1e-6)
+
+
+VERSIONS = {"SOFTMAX": 4, "LOGISTIC": 3, "TANH": 3, "HARD_SWISH": 1, "LEAKY_RELU": 2} | {
+    "LOG_SOFTMAX": 2,
+    "ELU": 1,
+    "GELU": 3,
+    "L2_NORMALIZATION": 2,
+}
+
+
+@pytest.mark.parametrize("name", VERSIONS)
+def test_versions_are_those_of_litert(engines: list[Engine], name: str) -> None:
+    """Of its optimised kernels, which have some that the reference has not."""
+    options = next((options for op, _, options in CHAIN if op == name), None)
+    latest = one_input(name, (2, 3), None, None, FLOAT32, options, version=VERSIONS[name])
+    rng = np.random.default_rng(5)
+    check(engines, latest, rng, resolver="builtin", rtol=1e-5, atol=1e-6)
+    later = one_input(name, (2, 3), None, None, FLOAT32, options, version=VERSIONS[name] + 1)
+    assert refused(engines[0], later).status == Status.MODEL_UNSUPPORTED_OP
+    with pytest.raises(ValueError, match="version"):
+        reference(later.pack(), [np.zeros((2, 3), np.float32)], "builtin")
