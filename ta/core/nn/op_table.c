@@ -12,13 +12,21 @@
 	X(cumsum) \
 	X(depth_to_space) \
 	X(depthwise_conv_2d) \
+	X(elu) \
 	X(embedding_lookup) \
 	X(expand_dims) \
 	X(fill) \
+	X(gelu) \
+	X(hard_swish) \
+	X(l2_normalization) \
 	X(l2_pool_2d) \
+	X(leaky_relu) \
+	X(log_softmax) \
+	X(logistic) \
 	X(max_pool_2d) \
 	X(mean) \
 	X(one_hot) \
+	X(prelu) \
 	X(range) \
 	X(rank) \
 	X(reduce_all) \
@@ -30,10 +38,12 @@
 	X(resize_bilinear) \
 	X(resize_nearest_neighbor) \
 	X(shape) \
+	X(softmax) \
 	X(space_to_batch_nd) \
 	X(space_to_depth) \
 	X(squeeze) \
 	X(sum) \
+	X(tanh) \
 	X(topk_v2) \
 	X(zeros_like)
 
