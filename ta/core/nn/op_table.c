@@ -8,7 +8,8 @@
 	X(depthwise_conv_2d) \
 	X(expand_dims) \
 	X(reshape) \
-	X(squeeze)
+	X(squeeze) \
+	X(sub)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)
