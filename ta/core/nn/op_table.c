@@ -6,8 +6,15 @@
 	X(add) \
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
+	X(div) \
 	X(expand_dims) \
+	X(floor_div) \
+	X(floor_mod) \
+	X(maximum) \
+	X(minimum) \
+	X(mul) \
 	X(reshape) \
+	X(squared_difference) \
 	X(squeeze) \
 	X(sub)
 

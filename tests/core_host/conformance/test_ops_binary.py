@@ -44,6 +44,13 @@ ACTIVATIONS = (
 OPTIONS = {
     "ADD": schema.AddOptionsT,
     "SUB": schema.SubOptionsT,
+    "MUL": schema.MulOptionsT,
+    "DIV": schema.DivOptionsT,
+    "FLOOR_DIV": schema.FloorDivOptionsT,
+    "FLOOR_MOD": schema.FloorModOptionsT,
+    "MAXIMUM": schema.MaximumMinimumOptionsT,
+    "MINIMUM": schema.MaximumMinimumOptionsT,
+    "SQUARED_DIFFERENCE": schema.SquaredDifferenceOptionsT,
 }
 SHAPE = (2, 3)
 
@@ -177,3 +184,183 @@ def test_sums_of_int16_of_one_scale_that_is_a_power_of_two_but_for_a_thousandth(
     for odd in (0.25 * 1.0006, 0.25 * 1.0008, 0.25 * 0.9994):
         model = build(name, [[300], [300]], [INT16] * 2, [([odd], [0]), *[([0.25], [0])] * 2])
         check(engines, model, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL", "SQUARED_DIFFERENCE"])
+def test_integers_wrap(engines: list[Engine], name: str) -> None:
+    types = [INT32] if name == "SQUARED_DIFFERENCE" else [INT32, INT64]
+    for type_ in types:
+        limits = np.iinfo(DTYPES[type_])
+        ends = np.array([limits.min, limits.min + 1, -1, 0, 1, limits.max], DTYPES[type_])
+        inputs = [np.repeat(ends, 6), np.tile(ends, 6)]
+        check(engines, build(name, [[36], [36]], [type_] * 2), inputs)
+
+
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL", "DIV"])
+def test_infinities_become_finite_and_nan_stays(engines: list[Engine], name: str) -> None:
+    ends = np.array([-np.inf, -FLT_MAX, -2, -0.0, 0, 1e-40, 3, FLT_MAX, np.inf, np.nan], np.float32)
+    inputs = [np.repeat(ends, 10), np.tile(ends, 10)]
+    for activation in ACTIVATIONS:
+        model = build(name, [[100], [100]], [FLOAT32] * 2, activation=activation)
+        expected = check(engines, model, inputs)
+        assert not np.isinf(expected[0]).any() and np.isnan(expected[0]).any()
+
+
+# Products and quotients ---------------------------------------------------------------------------
+
+
+@relaxed
+@given(
+    type_=st.sampled_from(SUM_TYPES),
+    shapes=broadcasts(),
+    activation=st.sampled_from(ACTIVATIONS),
+    data=st.data(),
+    seed=seeds,
+)
+def test_mul(
+    engines: list[Engine],
+    type_: int,
+    shapes: tuple[tuple[int, ...], ...],
+    activation: int,
+    data: st.DataObject,
+    seed: int,
+) -> None:
+    quantized = [data.draw(quantizations(type_)) for _ in range(3)]
+    model = build("MUL", shapes, [type_] * 2, quantized, activation=activation)
+    check(engines, model, np.random.default_rng(seed))
+
+
+@relaxed
+@given(
+    power=st.floats(-40, 12),
+    type_=st.sampled_from([INT8, UINT8, INT16]),
+    seed=seeds,
+)
+def test_mul_by_factors_of_all_sizes(
+    engines: list[Engine], power: float, type_: int, seed: int
+) -> None:
+    """From where nothing is left to where results are shifted out of 32 bits."""
+    quantized = [([1.0], [0]), ([1.0], [0]), ([2.0**-power], [0])]
+    model = build("MUL", [[50], [50]], [type_] * 2, quantized)
+    check(engines, model, np.random.default_rng(seed))
+
+
+DIVISIONS = {"DIV": (FLOAT32, INT32), "FLOOR_DIV": (FLOAT32, INT32)} | {
+    "FLOOR_MOD": (FLOAT32, INT32, INT64)
+}
+
+
+def divisors(values: Array) -> Array:
+    """LiteRT fails when it divides an integer by 0."""
+    return np.where(values == 0, np.ones_like(values), values)
+
+
+@relaxed
+@given(
+    case=st.sampled_from([(name, type_) for name, types in DIVISIONS.items() for type_ in types]),
+    shapes=broadcasts(),
+    activation=st.sampled_from(ACTIVATIONS),
+    small=st.booleans(),
+    seed=seeds,
+)
+def test_divisions(
+    engines: list[Engine],
+    case: tuple[str, int],
+    shapes: tuple[tuple[int, ...], ...],
+    activation: int,
+    small: bool,
+    seed: int,
+) -> None:
+    name, type_ = case
+    model = build(name, shapes, [type_] * 2, activation=activation)
+    rng = np.random.default_rng(seed)
+    inputs = [draw_values(model, tensor, rng) for tensor in model.graph.inputs]
+    if small and type_ != FLOAT32:
+        inputs[1] = np.sign(inputs[1]) * (inputs[1] % 7)
+    check(engines, model, [inputs[0], divisors(inputs[1]).astype(inputs[1].dtype)])
+
+
+def test_remainders_of_floats_are_exact(engines: list[Engine]) -> None:
+    rng = np.random.default_rng(7)
+    model = build("FLOOR_MOD", [[5000], [5000]], [FLOAT32] * 2)
+    inputs = [rng.integers(0, 2**32, 5000, np.uint32).view(np.float32) for _ in range(2)]
+    check(engines, model, inputs)
+    ends = np.array([0, 1e-45, 1e-40, 1.2e-38, 0.3, 1, 3, 1e30, FLT_MAX, np.inf, np.nan])
+    ends = np.concatenate([ends, -ends]).astype(np.float32)
+    model = build("FLOOR_MOD", [[484], [484]], [FLOAT32] * 2)
+    check(engines, model, [np.repeat(ends, 22), np.tile(ends, 22)])
+
+
+@pytest.mark.parametrize("name", ["FLOOR_DIV", "FLOOR_MOD"])
+def test_divisions_at_the_ends_of_int32(engines: list[Engine], name: str) -> None:
+    ends = np.array([-(2**31), -(2**31) + 1, -7, -1, 1, 2, 7, 2**31 - 1], np.int32)
+    inputs = [np.repeat(ends, 8), np.tile(ends, 8)]
+    kept = ~((inputs[0] == -(2**31)) & (inputs[1] == -1))  # traps in LiteRT
+    inputs = [values[kept] for values in inputs]
+    check(engines, build(name, [[63], [63]], [INT32] * 2), inputs)
+
+
+@pytest.mark.parametrize("name", DIVISIONS)
+def test_what_litert_does_not_divide(engines: list[Engine], name: str) -> None:
+    """An integer by 0 is 0; the least by -1 is the least, or as near as the bounds have it."""
+    for type_ in DIVISIONS[name][1:]:
+        least = np.iinfo(DTYPES[type_]).min
+        a = np.array([5, 0, -5, least, least], DTYPES[type_])
+        b = np.array([0, 0, 0, 0, -1], DTYPES[type_])
+        last = {"DIV": 2**31 - 1, "FLOOR_DIV": least, "FLOOR_MOD": 0}[name]
+        model = build(name, [[5], [5]], [type_] * 2).pack()
+        for engine in engines:
+            np.testing.assert_array_equal(engine.run(model, [a, b])[0], [0, 0, 0, 0, last])
+
+
+@relaxed
+@given(
+    type_=st.sampled_from([INT8, FLOAT32, INT32]),
+    shapes=broadcasts(),
+    scale=st.floats(-2, 4),
+    data=st.data(),
+    seed=seeds,
+)
+def test_squared_difference(
+    engines: list[Engine],
+    type_: int,
+    shapes: tuple[tuple[int, ...], ...],
+    scale: float,
+    data: st.DataObject,
+    seed: int,
+) -> None:
+    quantized = [data.draw(quantizations(type_)) for _ in range(3)]
+    if type_ == INT8:
+        largest = max(quantized[0][0][0], quantized[1][0][0])
+        quantized[2] = [largest**2 * 2.0**scale], quantized[2][1]
+    model = build("SQUARED_DIFFERENCE", shapes, [type_] * 2, quantized)
+    check(engines, model, np.random.default_rng(seed))
+
+
+@relaxed
+@given(
+    name=st.sampled_from(["MAXIMUM", "MINIMUM"]),
+    type_=st.sampled_from(SUM_TYPES),
+    shapes=broadcasts(),
+    data=st.data(),
+    seed=seeds,
+)
+def test_extremes(
+    engines: list[Engine],
+    name: str,
+    type_: int,
+    shapes: tuple[tuple[int, ...], ...],
+    data: st.DataObject,
+    seed: int,
+) -> None:
+    """LiteRT compares quantised values as they are, of whatever scales."""
+    quantized = [data.draw(quantizations(type_)) for _ in range(3)]
+    model = build(name, shapes, [type_] * 2, quantized)
+    check(engines, model, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", ["MAXIMUM", "MINIMUM"])
+def test_extremes_of_nan(engines: list[Engine], name: str) -> None:
+    ends = np.array([-np.inf, -1, 0, 2, np.inf, np.nan], np.float32)
+    inputs = [np.repeat(ends, 6), np.tile(ends, 6)]
+    check(engines, build(name, [[36], [36]], [FLOAT32] * 2), inputs)
