@@ -4,16 +4,28 @@
 
 #define CML_ALL_OPS(X) \
 	X(add) \
+	X(add_n) \
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
 	X(div) \
+	X(equal) \
 	X(expand_dims) \
 	X(floor_div) \
 	X(floor_mod) \
+	X(greater) \
+	X(greater_equal) \
+	X(less) \
+	X(less_equal) \
+	X(logical_and) \
+	X(logical_or) \
 	X(maximum) \
 	X(minimum) \
 	X(mul) \
+	X(not_equal) \
+	X(pow) \
 	X(reshape) \
+	X(select) \
+	X(select_v2) \
 	X(squared_difference) \
 	X(squeeze) \
 	X(sub)

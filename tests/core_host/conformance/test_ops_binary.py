@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from conformance import (
+    BOOL,
     DTYPES,
     FLOAT32,
     INT8,
@@ -51,6 +52,15 @@ OPTIONS = {
     "MAXIMUM": schema.MaximumMinimumOptionsT,
     "MINIMUM": schema.MaximumMinimumOptionsT,
     "SQUARED_DIFFERENCE": schema.SquaredDifferenceOptionsT,
+    "POW": schema.PowOptionsT,
+    "EQUAL": schema.EqualOptionsT,
+    "NOT_EQUAL": schema.NotEqualOptionsT,
+    "GREATER": schema.GreaterOptionsT,
+    "GREATER_EQUAL": schema.GreaterEqualOptionsT,
+    "LESS": schema.LessOptionsT,
+    "LESS_EQUAL": schema.LessEqualOptionsT,
+    "LOGICAL_AND": schema.LogicalAndOptionsT,
+    "LOGICAL_OR": schema.LogicalOrOptionsT,
 }
 SHAPE = (2, 3)
 
@@ -364,3 +374,126 @@ def test_extremes_of_nan(engines: list[Engine], name: str) -> None:
     ends = np.array([-np.inf, -1, 0, 2, np.inf, np.nan], np.float32)
     inputs = [np.repeat(ends, 6), np.tile(ends, 6)]
     check(engines, build(name, [[36], [36]], [FLOAT32] * 2), inputs)
+
+
+# Powers -------------------------------------------------------------------------------------------
+
+
+@relaxed
+@given(shapes=broadcasts(), seed=seeds)
+def test_pow_of_floats(
+    engines: list[Engine], shapes: tuple[tuple[int, ...], ...], seed: int
+) -> None:
+    model = build("POW", shapes, [FLOAT32] * 2)
+    rng = np.random.default_rng(seed)
+    base = rng.exponential(2, shapes[0]).astype(np.float32)
+    exponent = rng.normal(0, 3, shapes[1]).astype(np.float32)
+    check(engines, model, [base, exponent], rtol=1e-6)
+
+
+def test_pow_by_one_exponent(engines: list[Engine]) -> None:
+    """LiteRT multiplies if it is a whole number, or within 1e-5 of one: less exact than here."""
+    base = np.random.default_rng(5).normal(0, 2, 200).astype(np.float32)
+    for exponent in (-3, -2, -1, 0, 1, 2, 3, 4, 7, 10, 31, 0.5, 1.5):
+        inputs = [base if exponent == int(exponent) else np.abs(base), np.float32([exponent])]
+        check(engines, build("POW", [[200], [1]], [FLOAT32] * 2), inputs, rtol=3e-6)
+
+
+def test_pow_of_extreme_floats(engines: list[Engine]) -> None:
+    ends = [0, 1e-45, 1e-38, 0.5, 1, 1.5, 2, 3, 1e9, FLT_MAX, np.inf, np.nan]
+    both = np.float32(ends + [-end for end in ends])
+    model = build("POW", [[576], [576]], [FLOAT32] * 2)
+    check(engines, model, [np.repeat(both, 24), np.tile(both, 24)], rtol=1e-6)
+
+
+@relaxed
+@given(shapes=broadcasts(), seed=seeds)
+def test_pow_of_integers(
+    engines: list[Engine], shapes: tuple[tuple[int, ...], ...], seed: int
+) -> None:
+    """What fits in 32 bits; LiteRT fails at exponents below 0."""
+    rng = np.random.default_rng(seed)
+    exponent = rng.integers(0, 10, shapes[1], np.int32)
+    base = rng.integers(-10, 11, shapes[0], np.int32)
+    check(engines, build("POW", shapes, [INT32] * 2), [base, exponent])
+
+
+def test_what_litert_does_not_raise(engines: list[Engine]) -> None:
+    base = np.array([2, 3, -3, 1, -1, -1, 0, 5, 2**31 - 1], np.int32)
+    exponent = np.array([32, 31, 31, -5, -5, -4, -1, -1, 2**31 - 1], np.int32)
+    wrapped = np.array([0, 3**31, -(3**31), 1, -1, 1, 0, 0, 2**31 - 1], np.int64)
+    expected = wrapped.astype(np.int32)
+    model = build("POW", [[9], [9]], [INT32] * 2).pack()
+    for engine in engines:
+        np.testing.assert_array_equal(engine.run(model, [base, exponent])[0], expected)
+
+
+# Comparisons and logic ----------------------------------------------------------------------------
+
+COMPARISONS = ("EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL")
+TO_BOOL = [
+    *((name, type_) for name in COMPARISONS for type_ in (INT8, UINT8, FLOAT32, INT32, INT64)),
+    *((name, BOOL) for name in ("EQUAL", "NOT_EQUAL", "LOGICAL_AND", "LOGICAL_OR")),
+]
+
+
+@relaxed
+@given(
+    case=st.sampled_from(TO_BOOL),
+    shapes=broadcasts(),
+    alike=st.booleans(),
+    data=st.data(),
+    seed=seeds,
+)
+def test_comparisons_and_logic(
+    engines: list[Engine],
+    case: tuple[str, int],
+    shapes: tuple[tuple[int, ...], ...],
+    alike: bool,
+    data: st.DataObject,
+    seed: int,
+) -> None:
+    """Many elements equal, of one scale or two."""
+    name, type_ = case
+    quantized = [data.draw(quantizations(type_)) for _ in range(2)]
+    if alike:
+        quantized[1] = quantized[0]
+    model = build(name, shapes, [type_] * 2, [*quantized, ((), ())], output_type=BOOL)
+    rng = np.random.default_rng(seed)
+    inputs = [draw_values(model, tensor, rng) for tensor in model.graph.inputs]
+    if type_ != BOOL and data.draw(st.booleans()):
+        inputs = [(values % 3).astype(values.dtype) for values in inputs]
+    check(engines, model, inputs)
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_every_pair_of_int8_compares_alike(engines: list[Engine], name: str) -> None:
+    every = np.arange(-128, 128).astype(np.int8)
+    for quantized in ([([0.3], [5]), ([0.7], [-9])], [([0.999], [127]), ([2.0**-20], [-128])]):
+        shapes = [[256, 1], [256]]
+        model = build(name, shapes, [INT8] * 2, [*quantized, ((), ())], output_type=BOOL)
+        check(engines, model, [every[:, None], every])
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_comparisons_of_nan(engines: list[Engine], name: str) -> None:
+    ends = np.array([-np.inf, -1, -0.0, 0, 2, np.inf, np.nan], np.float32)
+    inputs = [np.repeat(ends, 7), np.tile(ends, 7)]
+    check(engines, build(name, [[49], [49]], [FLOAT32] * 2, output_type=BOOL), inputs)
+
+
+@pytest.mark.parametrize("name", ["EQUAL", "NOT_EQUAL", "LOGICAL_AND", "LOGICAL_OR"])
+def test_any_byte_but_0_is_true(engines: list[Engine], name: str) -> None:
+    """A model's constant, or its caller, may say so."""
+    a = np.array([0, 1, 2, 255, 2, 0], np.uint8)
+    b = np.array([0, 2, 1, 2, 0, 128], np.uint8)
+    true, also = a != 0, b != 0
+    expected = {
+        "EQUAL": true == also,
+        "NOT_EQUAL": true != also,
+        "LOGICAL_AND": true & also,
+        "LOGICAL_OR": true | also,
+    }[name]
+    model = build(name, [[6], [6]], [BOOL] * 2).pack()
+    for engine in engines:
+        np.testing.assert_array_equal(engine.run(model, [a, b])[0], expected)
