@@ -2,6 +2,7 @@
 """Elementwise operators of two inputs: arithmetic, comparisons, logic."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,9 +67,7 @@ SHAPE = (2, 3)
 
 
 @st.composite
-def broadcasts(
-    draw: st.DrawFn, inputs: int = 2, max_rank: int = 6
-) -> tuple[tuple[int, ...], ...]:
+def broadcasts(draw: st.DrawFn, inputs: int = 2, max_rank: int = 6) -> tuple[tuple[int, ...], ...]:
     """Shapes that broadcast together: some sides 1, some outer ones left out, or all the same."""
     rank = draw(st.integers(0, max_rank))
     full = draw(st.lists(st.integers(1, 9 if rank < 4 else 3), min_size=rank, max_size=rank))
@@ -497,3 +496,246 @@ def test_any_byte_but_0_is_true(engines: list[Engine], name: str) -> None:
     model = build(name, [[6], [6]], [BOOL] * 2).pack()
     for engine in engines:
         np.testing.assert_array_equal(engine.run(model, [a, b])[0], expected)
+
+
+# All of them --------------------------------------------------------------------------------------
+
+VERSIONS = {
+    "ADD": 5,
+    "SUB": 5,
+    "MUL": 7,
+    "DIV": 2,
+    "FLOOR_DIV": 3,
+    "FLOOR_MOD": 2,
+    "MAXIMUM": 4,
+    "MINIMUM": 4,
+    "SQUARED_DIFFERENCE": 2,
+    "POW": 1,
+    "EQUAL": 5,
+    "NOT_EQUAL": 4,
+    "GREATER": 2,
+    "GREATER_EQUAL": 3,
+    "LESS": 3,
+    "LESS_EQUAL": 2,
+    "LOGICAL_AND": 1,
+    "LOGICAL_OR": 1,
+}
+ALL = sorted(VERSIONS)
+TYPES = {
+    **dict.fromkeys(ALL, {FLOAT32, INT32}),
+    **dict.fromkeys(["ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"], set(SUM_TYPES)),
+    **dict.fromkeys(COMPARISONS, {INT8, UINT8, FLOAT32, INT32, INT64}),
+    **dict.fromkeys(["EQUAL", "NOT_EQUAL"], {INT8, UINT8, FLOAT32, INT32, INT64, BOOL}),
+    **dict.fromkeys(["LOGICAL_AND", "LOGICAL_OR"], {BOOL}),
+    "FLOOR_MOD": {FLOAT32, INT32, INT64},
+    "SQUARED_DIFFERENCE": {INT8, FLOAT32, INT32},
+}
+
+
+def plain(name: str, type_: int, **others: Any) -> Model:
+    """Good, unless the others make it bad."""
+    output_type = BOOL if (name, type_) in TO_BOOL else type_
+    arguments: dict[str, Any] = {
+        "shapes": [SHAPE] * 2,
+        "types": [type_] * 2,
+        "quantized": quantized_alike(type_),
+        "output_type": output_type,
+    }
+    return build(name, **{**arguments, **others})
+
+
+def status_of(engines: list[Engine], model: Model) -> Status:
+    found = refused(engines[0], model)
+    assert found.op_index == 0
+    return found.status
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_versions(engines: list[Engine], name: str) -> None:
+    type_ = BOOL if name.startswith("LOGICAL") else INT32
+    inputs = [np.ones(SHAPE, DTYPES[type_])] * 2
+    check(engines, plain(name, type_, version=VERSIONS[name]), inputs)
+    for version in (0, VERSIONS[name] + 1):
+        model = plain(name, type_, version=version)
+        assert status_of(engines, model) == Status.MODEL_UNSUPPORTED_OP
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_types(engines: list[Engine], name: str) -> None:
+    """One type for both inputs and the output; a comparison's output is bool."""
+    for type_ in [*DTYPES, schema.TensorType.FLOAT64, schema.TensorType.UINT32]:
+        if type_ not in TYPES[name]:
+            model = plain(name, type_)
+            source = model.tensor([2])
+            model.graph.inputs, model.graph.outputs = [source], [source]
+            for tensor in (0, 1):
+                model.graph.tensors[tensor].buffer = len(model.model.buffers)
+            model.model.buffers.append(schema.BufferT())
+            size = {schema.TensorType.FLOAT64: 8, schema.TensorType.UINT32: 4}
+            size = size.get(type_) or np.dtype(DTYPES[type_]).itemsize
+            model.model.buffers[-1].data = np.zeros(6 * size, np.uint8)
+            assert status_of(engines, model) == Status.MODEL_UNSUPPORTED_TYPE
+            continue
+        model = plain(name, type_)
+        assert engines[0].run(model.pack(), [np.ones(SHAPE, DTYPES[type_])] * 2)
+        other = INT8 if type_ == FLOAT32 else FLOAT32
+        for bad in (
+            plain(name, type_, types=[type_, other], quantized=quantized_alike(INT8)),
+            plain(name, type_, types=[other, type_], quantized=quantized_alike(INT8)),
+            plain(name, type_, output_type=other, quantized=quantized_alike(INT8)),
+            plain(name, type_, output_type=INT64 if type_ != INT64 else INT32),
+        ):
+            assert status_of(engines, bad) == Status.MODEL_UNSUPPORTED_TYPE
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_shapes_that_do_not_go_together_are_refused(engines: list[Engine], name: str) -> None:
+    for type_ in TYPES[name]:
+        for shapes, output in (
+            ([(2, 3), (2, 2)], (2, 3)),
+            ([(2, 3), (3, 2)], (2, 3)),
+            ([(2, 3), (2,)], (2, 3)),
+            ([(2, 3), (2, 3)], (2, 4)),
+            ([(2, 3), (2, 3)], (6,)),
+            ([(2, 3), (1, 2, 3)], (2, 3)),
+            ([(2, 1), (3,)], (2, 1)),
+            ([(1,), (1,)], ()),
+        ):
+            model = plain(name, type_, shapes=shapes, output=output)
+            assert status_of(engines, model) == Status.MODEL_SHAPE
+
+
+@pytest.mark.parametrize("name", ["ADD", "MUL", "LESS", "POW", "FLOOR_MOD"])
+def test_several_tiles_and_rows_across_their_ends(engines: list[Engine], name: str) -> None:
+    output_type = BOOL if name == "LESS" else FLOAT32
+    shapes = [(7, 1, 411, 5), (13, 1, 5)]
+    model = build(name, shapes, [FLOAT32] * 2, output_type=output_type)
+    rng = np.random.default_rng(3)
+    inputs = [rng.exponential(3, shape).astype(np.float32) for shape in shapes]
+    check(engines, model, inputs, rtol=1e-6)
+
+
+RESCALED = {
+    "ADD": (UINT8, INT16),
+    "SUB": (INT8, UINT8, INT16),
+    "MUL": (INT8, UINT8, INT16),
+    "SQUARED_DIFFERENCE": (INT8,),
+    **dict.fromkeys(COMPARISONS, (INT8, UINT8)),
+}
+GOOD = ([0.25], [0])
+
+
+@pytest.mark.parametrize("name", RESCALED)
+def test_tensors_that_are_not_quantised_are_refused(engines: list[Engine], name: str) -> None:
+    for type_ in RESCALED[name]:
+        for bad in (([], []), ([np.nan], [0]), ([0.0], [0]), ([0.1, 0.2], [0, 0]), ([1], [70000])):
+            for which in range(2 if name in COMPARISONS else 3):
+                quantized = [GOOD] * 3
+                quantized[which] = bad
+                model = plain(name, type_, quantized=quantized)
+                assert status_of(engines, model) == Status.MODEL_QUANTIZATION
+
+
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL"])
+def test_int16_around_another_than_0_is_refused(engines: list[Engine], name: str) -> None:
+    for which in range(3):
+        quantized = [GOOD] * 3
+        quantized[which] = ([0.25], [1])
+        model = plain(name, INT16, quantized=quantized)
+        assert status_of(engines, model) == Status.MODEL_QUANTIZATION
+
+
+FAR_APART = [
+    # Factors of 1 or more
+    ("SUB", INT8, (1.0, 1.0, 2.0**-19)),
+    ("SUB", UINT8, (1.0, 0.5, 2.0**-30)),
+    ("ADD", UINT8, (0.5, 1.0, 2.0**-19)),
+    ("ADD", INT16, (0.7, 0.7, 2.0**-15)),
+    ("SUB", INT16, (0.7, 0.7, 2.0**-15)),
+    ("SQUARED_DIFFERENCE", INT8, (1.0, 1.0, 2.0**-12)),
+    # More than floats hold
+    ("SUB", INT8, (2.0**127, 1.0, 1.0)),
+    ("SUB", INT8, (2.0**120, 1.0, 2.0**120)),
+    ("SQUARED_DIFFERENCE", INT8, (2.0**60, 2.0**60, 2.0**115)),
+    ("MUL", INT8, (2.0**100, 2.0**100, 1.0)),
+    ("MUL", INT8, (2.0**-100, 2.0**-100, 1.0)),
+    ("MUL", INT8, (1.0, 1.0, 2.0**-30)),
+    ("MUL", INT16, (2.0**100, 1.0, 2.0**70)),
+    # Powers of two that are not shifted to the right, or both, or too far
+    ("ADD", INT16, (0.5, 0.25, 0.25)),
+    ("SUB", INT16, (0.25, 0.5, 0.25)),
+    ("SUB", INT16, (0.25, 0.25, 0.5)),
+    ("ADD", INT16, (1.0, 2.0**-16, 1.0)),
+    ("SUB", INT16, (2.0**-149, 1.0, 1.0)),
+    ("LESS", INT8, (1.0, 0.5, 1.0)),
+    ("EQUAL", UINT8, (0.5, 3.0, 1.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "type_", "scales"), FAR_APART)
+def test_scales_too_far_apart_are_refused(
+    engines: list[Engine], name: str, type_: int, scales: tuple[float, float, float]
+) -> None:
+    quantized = [([scale], [0]) for scale in scales]
+    assert status_of(engines, plain(name, type_, quantized=quantized)) == Status.MODEL_QUANTIZATION
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "scales"),
+    [
+        ("SUB", INT8, (1.0, 1.0, 2.0**-19 * 1.001)),
+        ("SUB", INT8, (2.0**-40, 1.0, 0.01)),
+        ("ADD", INT16, (0.7, 0.7, 0.7 * 2.0**-14 * 1.001)),
+        ("SQUARED_DIFFERENCE", INT8, (1.0, 1.0, 2.0**-12 * 1.001)),
+        ("MUL", INT8, (1.0, 1.0, 2.0**-29.9)),
+        ("GREATER", INT8, (1 - 2.0**-24, 2.0**-30, 1.0)),
+    ],
+)
+def test_scales_just_not_too_far_apart(
+    engines: list[Engine], name: str, type_: int, scales: tuple[float, float, float]
+) -> None:
+    quantized = [([float(np.float32(scale))], [0]) for scale in scales]
+    model = plain(name, type_, shapes=[(300,)] * 2, quantized=quantized)
+    check(engines, model, np.random.default_rng(9))
+
+
+@pytest.mark.parametrize("name", ["ADD", "SUB", "MUL", "DIV"])
+def test_activations_that_are_not_fused_are_refused(engines: list[Engine], name: str) -> None:
+    for type_ in TYPES[name]:
+        for activation in (4, 5, 6, 127):
+            model = plain(name, type_, activation=activation)
+            assert status_of(engines, model) == Status.MODEL_UNSUPPORTED_OP
+        if type_ in QUANTIZED:
+            tiny = [([1e-30], [0])] * 3
+            model = plain(name, type_, activation=ACTIVATIONS[3], quantized=tiny)
+            assert status_of(engines, model) == Status.MODEL_UNSUPPORTED_OP
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_options_of_another_operator_are_refused(engines: list[Engine], name: str) -> None:
+    model = plain(name, BOOL if name.startswith("LOGICAL") else INT32)
+    op = model.graph.operators[0]
+    op.builtinOptionsType, op.builtinOptions = 17, schema.ReshapeOptionsT()
+    assert status_of(engines, model) == Status.MODEL_MALFORMED
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_constants_are_computed_while_preparing(engines: list[Engine], name: str) -> None:
+    """And are the same as computed at run time."""
+    type_ = BOOL if name.startswith("LOGICAL") else INT32
+    values = [np.array([[3, 1, 0], [1, 1, 5]], DTYPES[type_]), np.array([2, 1, 4], DTYPES[type_])]
+    model = plain(name, type_, shapes=[(2, 3), (3,)])
+    expected = check(engines, model, values)[0]
+    for tensor, value in zip(model.graph.inputs, values, strict=True):
+        model.graph.tensors[tensor].buffer = len(model.model.buffers)
+        model.model.buffers.append(schema.BufferT())
+        model.model.buffers[-1].data = np.frombuffer(value.tobytes(), np.uint8)
+    computed = model.graph.outputs[0]
+    kind = model.graph.tensors[computed].type
+    sources = [model.tensor((2, 3), type_=BOOL), model.tensor((2, 3), type_=kind)]
+    target = model.tensor((2, 3), type_=kind)
+    add(model, "SELECT", [sources[0], computed, sources[1]], [target], schema.SelectOptionsT())
+    model.graph.inputs, model.graph.outputs = sources, [target]
+    inputs = [np.ones((2, 3), np.bool_), np.zeros((2, 3), expected.dtype)]
+    for engine in engines:
+        np.testing.assert_array_equal(engine.run(model.pack(), inputs)[0], expected)

@@ -42,9 +42,7 @@ def select(
     """`types`: of the condition, both inputs, and the output."""
     model = Model()
     types = types or (BOOL, type_, type_, type_)
-    sources = [
-        model.tensor(shape, type_=type_) for shape, type_ in zip(three, types, strict=False)
-    ]
+    sources = [model.tensor(shape, type_=type_) for shape, type_ in zip(three, types, strict=False)]
     target = model.tensor(
         np.broadcast_shapes(*map(tuple, three)) if output is None else output, type_=types[3]
     )
