@@ -20,7 +20,6 @@ from conformance import (
     add,
     check,
     draw_values,
-    dtype_of,
     refused,
     relaxed,
     seeds,
@@ -103,7 +102,7 @@ def build(
     output_type: int | None = None,
     activation: int = NONE,
     version: int = 1,
-    pot: bool = True,
+    powers_of_two: bool = True,
 ) -> Model:
     """A model of the one operator. The last of `quantized` is the output's."""
     quantized = quantized or [((), ())] * 3
@@ -121,7 +120,7 @@ def build(
     if hasattr(options, "fusedActivationFunction"):
         options.fusedActivationFunction = activation
     if hasattr(options, "potScaleInt16"):
-        options.potScaleInt16 = pot
+        options.potScaleInt16 = powers_of_two
     add(model, name, sources, [target], options, version=version)
     model.graph.inputs, model.graph.outputs = sources, [target]
     return model
@@ -154,9 +153,9 @@ def test_sums(
     data: st.DataObject,
     seed: int,
 ) -> None:
-    """General scales; pot_scale_int16 says nothing about these."""
+    """General scales; of scales that are powers of two int16 has its own way."""
     quantized = [data.draw(quantizations(type_)) for _ in range(3)]
-    model = build(name, shapes, [type_] * 2, quantized, activation=activation, pot=False)
+    model = build(name, shapes, [type_] * 2, quantized, activation=activation, powers_of_two=False)
     check(engines, model, np.random.default_rng(seed))
 
 
@@ -252,6 +251,16 @@ def test_mul_by_factors_of_all_sizes(
     quantized = [([1.0], [0]), ([1.0], [0]), ([2.0**-power], [0])]
     model = build("MUL", [[50], [50]], [type_] * 2, quantized)
     check(engines, model, np.random.default_rng(seed))
+
+
+def test_factors_of_products_are_rounded_as_floats(engines: list[Engine]) -> None:
+    """They are computed in float: of int16, one product in some thousands shows it."""
+    rng = np.random.default_rng(11)
+    for a, b, c in np.float32(2 ** rng.uniform(-15, -8, (8, 3))):
+        # The largest product is the largest value.
+        quantized = [([float(scale)], [0]) for scale in (a, b, a * b * 32768 * (1 + c))]
+        model = build("MUL", [[40000]] * 2, [INT16] * 2, quantized)
+        check(engines, model, rng)
 
 
 DIVISIONS = {"DIV": (FLOAT32, INT32), "FLOOR_DIV": (FLOAT32, INT32)} | {
@@ -394,13 +403,16 @@ def test_pow_by_one_exponent(engines: list[Engine]) -> None:
     """LiteRT multiplies if it is a whole number, or within 1e-5 of one: less exact than here."""
     base = np.random.default_rng(5).normal(0, 2, 200).astype(np.float32)
     for exponent in (-3, -2, -1, 0, 1, 2, 3, 4, 7, 10, 31, 0.5, 1.5):
-        inputs = [base if exponent == int(exponent) else np.abs(base), np.float32([exponent])]
+        inputs = [
+            base if exponent == int(exponent) else np.abs(base),
+            np.array([exponent], np.float32),
+        ]
         check(engines, build("POW", [[200], [1]], [FLOAT32] * 2), inputs, rtol=3e-6)
 
 
 def test_pow_of_extreme_floats(engines: list[Engine]) -> None:
-    ends = [0, 1e-45, 1e-38, 0.5, 1, 1.5, 2, 3, 1e9, FLT_MAX, np.inf, np.nan]
-    both = np.float32(ends + [-end for end in ends])
+    ends = np.array([0, 1e-45, 1e-38, 0.5, 1, 1.5, 2, 3, 1e9, FLT_MAX, np.inf, np.nan])
+    both = np.concatenate([ends, -ends]).astype(np.float32)
     model = build("POW", [[576], [576]], [FLOAT32] * 2)
     check(engines, model, [np.repeat(both, 24), np.tile(both, 24)], rtol=1e-6)
 
@@ -563,7 +575,8 @@ def test_versions(engines: list[Engine], name: str) -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_types(engines: list[Engine], name: str) -> None:
     """One type for both inputs and the output; a comparison's output is bool."""
-    for type_ in [*DTYPES, schema.TensorType.FLOAT64, schema.TensorType.UINT32]:
+    others = {schema.TensorType.FLOAT64: 8, schema.TensorType.UINT32: 4}
+    for type_ in [*DTYPES, *others]:
         if type_ not in TYPES[name]:
             model = plain(name, type_)
             source = model.tensor([2])
@@ -571,8 +584,7 @@ def test_types(engines: list[Engine], name: str) -> None:
             for tensor in (0, 1):
                 model.graph.tensors[tensor].buffer = len(model.model.buffers)
             model.model.buffers.append(schema.BufferT())
-            size = {schema.TensorType.FLOAT64: 8, schema.TensorType.UINT32: 4}
-            size = size.get(type_) or np.dtype(DTYPES[type_]).itemsize
+            size = np.dtype(DTYPES[type_]).itemsize if type_ in DTYPES else others[type_]
             model.model.buffers[-1].data = np.zeros(6 * size, np.uint8)
             assert status_of(engines, model) == Status.MODEL_UNSUPPORTED_TYPE
             continue
@@ -706,7 +718,9 @@ def test_activations_that_are_not_fused_are_refused(engines: list[Engine], name:
             model = plain(name, type_, activation=activation)
             assert status_of(engines, model) == Status.MODEL_UNSUPPORTED_OP
         if type_ in QUANTIZED:
-            tiny = [([1e-30], [0])] * 3
+            # 6 is beyond 32 bits. A factor of 1 is good for products.
+            first = [1.0 if name == "MUL" else 1e-30]
+            tiny = [(first, [0]), *[([1e-30], [0])] * 2]
             model = plain(name, type_, activation=ACTIVATIONS[3], quantized=tiny)
             assert status_of(engines, model) == Status.MODEL_UNSUPPORTED_OP
 

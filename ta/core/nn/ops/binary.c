@@ -100,7 +100,8 @@ static enum cml_status quantized_bounds(struct cml_node *node,
 	return CML_OK;
 }
 
-enum cml_status cml_binary_activation(struct cml_node *node, uint32_t activation,
+enum cml_status cml_binary_activation(struct cml_node *node,
+				      uint32_t activation,
 				      struct cml_binary *binary)
 {
 	uint32_t type = cml_node_output(node, 0)->type;

@@ -60,7 +60,8 @@ void cml_binary_run(const struct cml_run *run, const struct cml_op *op,
 		    uint32_t tile, const struct cml_binary_row *rows);
 
 /* Sets the bounds. Types of 8 and 16 bits are quantised. */
-enum cml_status cml_binary_activation(struct cml_node *node, uint32_t activation,
+enum cml_status cml_binary_activation(struct cml_node *node,
+				      uint32_t activation,
 				      struct cml_binary *binary);
 /* As above, of the activation in the options' first field. */
 enum cml_status cml_binary_fused_activation(struct cml_node *node,

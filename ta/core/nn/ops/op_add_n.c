@@ -26,7 +26,8 @@ static enum cml_status prepare(struct cml_node *node)
 	size_t inputs = node->op->input_count;
 	enum cml_status status = CML_INTERNAL;
 
-	if (first->type != CML_TFLITE_FLOAT32 && first->type != CML_TFLITE_INT32)
+	if (first->type != CML_TFLITE_FLOAT32 &&
+	    first->type != CML_TFLITE_INT32)
 		return cml_refuse(node, CML_MODEL_UNSUPPORTED_TYPE,
 				  "operator is not supported for this type");
 	for (size_t i = 1; i < inputs; i++) {
