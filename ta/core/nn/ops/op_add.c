@@ -155,6 +155,7 @@ const struct cml_op_type cml_op_add = {
 	.types = CML_S8 | CML_S16 | CML_F32 | CML_S32 | CML_S64 | CML_U8,
 	.min_inputs = 2, .max_inputs = 2,
 	.min_outputs = 1, .max_outputs = 1,
+	.notes = "int16 is quantised, around 0.",
 	.prepare = prepare,
 	.run = run,
 };

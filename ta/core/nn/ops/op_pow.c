@@ -59,6 +59,7 @@ const struct cml_op_type cml_op_pow = {
 	.types = CML_F32 | CML_S32,
 	.min_inputs = 2, .max_inputs = 2,
 	.min_outputs = 1, .max_outputs = 1,
+	.notes = "Integers wrap; a negative power of one is rounded towards 0.",
 	.prepare = prepare,
 	.run = run,
 };
