@@ -4,6 +4,7 @@
 
 #define CML_ALL_OPS(X) \
 	X(add) \
+	X(add_n) \
 	X(arg_max) \
 	X(arg_min) \
 	X(average_pool_2d) \
@@ -12,20 +13,35 @@
 	X(cumsum) \
 	X(depth_to_space) \
 	X(depthwise_conv_2d) \
+	X(div) \
 	X(elu) \
 	X(embedding_lookup) \
+	X(equal) \
 	X(expand_dims) \
 	X(fill) \
+	X(floor_div) \
+	X(floor_mod) \
 	X(gelu) \
+	X(greater) \
+	X(greater_equal) \
 	X(hard_swish) \
 	X(l2_normalization) \
 	X(l2_pool_2d) \
 	X(leaky_relu) \
+	X(less) \
+	X(less_equal) \
 	X(log_softmax) \
+	X(logical_and) \
+	X(logical_or) \
 	X(logistic) \
 	X(max_pool_2d) \
+	X(maximum) \
 	X(mean) \
+	X(minimum) \
+	X(mul) \
+	X(not_equal) \
 	X(one_hot) \
+	X(pow) \
 	X(prelu) \
 	X(range) \
 	X(rank) \
@@ -37,11 +53,15 @@
 	X(reshape) \
 	X(resize_bilinear) \
 	X(resize_nearest_neighbor) \
+	X(select) \
+	X(select_v2) \
 	X(shape) \
 	X(softmax) \
 	X(space_to_batch_nd) \
 	X(space_to_depth) \
+	X(squared_difference) \
 	X(squeeze) \
+	X(sub) \
 	X(sum) \
 	X(tanh) \
 	X(topk_v2) \

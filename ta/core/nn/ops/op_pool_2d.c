@@ -152,6 +152,7 @@ static enum cml_status fill_activation(struct cml_node *node, struct pool *pool)
 					POOL_ACTIVATION, 0);
 	const struct cml_tensor *input = cml_node_input(node, 0);
 	const struct cml_tensor *output = cml_node_output(node, 0);
+	uint16_t kernel = node->op->kernel;
 	enum cml_status status = CML_OK;
 	bool fits = false;
 
@@ -161,10 +162,10 @@ static enum cml_status fill_activation(struct cml_node *node, struct pool *pool)
 		status = cml_node_same_quantization(node, input, output);
 		if (status)
 			return status;
-		pool->min = kernels[node->op->kernel].min;
-		pool->max = kernels[node->op->kernel].max;
 		fits = cml_quant_activation_within(activation, output->scale,
 						   output->zero_point,
+						   kernels[kernel].min,
+						   kernels[kernel].max,
 						   &pool->min, &pool->max);
 	}
 	if (!fits)
