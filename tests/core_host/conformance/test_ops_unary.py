@@ -360,6 +360,10 @@ def test_cast_refuses_types_it_does_not_know(engines: list[Engine]) -> None:
     for source, target in [(FLOAT32, FLOAT16), (FLOAT32, 5), (FLOAT32, 8), (INT8, 10), (INT8, 77)]:
         found = refused(engines[0], unary("CAST", SHAPE, (source, None), (target, None)))
         assert found.status == Status.MODEL_UNSUPPORTED_TYPE
+    # What is computed while preparing is no activation, whose types are checked.
+    for target in (FLOAT16, 5, 77):
+        model = constant("CAST", np.ones((4, 4), np.int8), (INT8, None), (target, None))
+        assert refused(engines[0], model).status == Status.MODEL_UNSUPPORTED_TYPE
 
 
 # RELU --------------------------------------------------------------------------------------------
@@ -410,7 +414,8 @@ def test_relu_refuses_what_it_cannot(engines: list[Engine]) -> None:
         (INT16, (0.5, 1), q),
         (INT16, q, (0.5, 1)),
         (INT8, (1e30, 0), (1e-30, 0)),
-        (INT8, q, (1e-10, 0)),  # 6 is beyond 32 bits
+        (INT8, q, (1e-10, 0)),
+        (INT8, (1e-10, 0), (1e-10, 0)),  # 6 is beyond 32 bits
         (UINT8, q, (6 / 2147483520, 255)),
         (INT8, q, (1e-45, 0)),
     ]:
@@ -524,6 +529,16 @@ def test_quantised_exp_and_log_of_16_bits(
     values = np.random.default_rng(seed).integers(-(2**15), 2**15, (2, 128)).astype(np.int16)
     values[0, :6] = [0, 1, -1, 32767, -32768, 127]
     check(engines, same(name, INT16, source[1], target[1]), [values])
+
+
+@pytest.mark.parametrize("output_scale", [2.0, 2 / 3, 0.4])
+def test_halves_of_functions_are_rounded_away_from_zero(
+    engines: list[Engine], output_scale: float
+) -> None:
+    """exp(0) is 1, which is 0.5, 1.5 or 2.5 steps."""
+    for zero in (-10, 7):
+        model = same("EXP", INT8, (0.01, 3), (output_scale, zero))
+        check(engines, model, [every(INT8)])
 
 
 @pytest.mark.parametrize("type_", [INT8, INT16])

@@ -330,7 +330,8 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 
 #define REAL	(CML_F32 | CML_S8 | CML_S16)
-#define NOT_NEGATIVE	"Quantised negative numbers count as 0, where LiteRT fails."
+#define NOT_NEGATIVE \
+	"Quantised negative numbers count as 0, where LiteRT fails."
 
 ELEMENTWISE(cml_op_abs, ABS, 78, 5, REAL | CML_S32, NULL);
 ELEMENTWISE(cml_op_neg, NEG, 42, 1, REAL | CML_S32 | CML_S64,

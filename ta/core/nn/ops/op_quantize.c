@@ -67,7 +67,10 @@ static enum cml_status prepare(struct cml_node *node)
 	return status;
 }
 
-/* NaN becomes the least number, as it does in LiteRT on x86. */
+/*
+ * What is beyond 32 bits is clamped; NaN becomes the least number. LiteRT
+ * leaves both to the processor.
+ */
 static void quantize(const struct cml_tensor *output,
 		     struct cml_unary_span span)
 {
@@ -112,9 +115,7 @@ const struct cml_op_type cml_op_quantize = {
 	.types = CML_F32 | CML_S8 | CML_U8 | CML_S16 | CML_S32,
 	.min_inputs = 1, .max_inputs = 1,
 	.min_outputs = 1, .max_outputs = 1,
-	.notes = "One scale for the whole tensor. Floats beyond the range of "
-		 "int32 after division by the scale are clamped, where LiteRT "
-		 "on x86 gives the least number.",
+	.notes = "One scale for the whole tensor.",
 	.prepare = prepare,
 	.run = run,
 };
