@@ -7,6 +7,7 @@
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
 	X(expand_dims) \
+	X(fully_connected) \
 	X(reshape) \
 	X(squeeze)
 
