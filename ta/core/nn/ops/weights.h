@@ -62,7 +62,7 @@ static inline float cml_bound_f32(float value, const struct cml_bounds *bounds)
 	       value > bounds->high ? bounds->high : value;
 }
 
-/* A factor from the accumulator's scale to the output's, in double. */
+/* @sum times @factor, computed in double as TFLite does it for some. */
 static inline int32_t cml_bound_scaled(int64_t sum, double factor,
 				       const struct cml_bounds *bounds)
 {
@@ -72,6 +72,25 @@ static inline int32_t cml_bound_scaled(int64_t sum, double factor,
 
 	real = real < -limit ? -limit : real > limit ? limit : real;
 	value = (int32_t)round(real) + bounds->zero_point;
+
+	return value < bounds->min ? bounds->min :
+	       value > bounds->max ? bounds->max : value;
+}
+
+/* What TFLite allows in sums of 64 bits; it is a factor below 128. */
+#define CML_WIDE_MAX_SHIFT	7
+
+/* @sum times @factor in TFLite's fixed point for 64 bits. It wraps. */
+static inline int32_t cml_bound_wide(int64_t sum, struct cml_factor factor,
+				     const struct cml_bounds *bounds)
+{
+	/* Q0.15 */
+	uint64_t multiplier = factor.multiplier < 0x7fff0000 ?
+			      (factor.multiplier + (1 << 15)) >> 16 : 0x7fff;
+	int32_t shift = 15 - factor.shift;
+	uint64_t half = (uint64_t)1 << (shift - 1);
+	int64_t scaled = (int64_t)((uint64_t)sum * multiplier + half) >> shift;
+	int32_t value = cml_quant_add((int32_t)scaled, bounds->zero_point);
 
 	return value < bounds->min ? bounds->min :
 	       value > bounds->max ? bounds->max : value;
