@@ -39,6 +39,7 @@ srcs-y += nn/ops/op_conv_2d.c
 srcs-y += nn/ops/op_depthwise_conv_2d.c
 srcs-y += nn/ops/op_fully_connected.c
 srcs-y += nn/ops/op_reshape.c
+srcs-y += nn/ops/op_transpose_conv.c
 srcs-y += nn/ops/weights.c
 srcs-y += nn/ops/window.c
 srcs-y += result_encode.c

@@ -9,7 +9,8 @@
 	X(expand_dims) \
 	X(fully_connected) \
 	X(reshape) \
-	X(squeeze)
+	X(squeeze) \
+	X(transpose_conv)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)

@@ -2,7 +2,7 @@
 """CONV_2D and DEPTHWISE_CONV_2D of float32 and int16 (int8: test_engine.py), TRANSPOSE_CONV."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ class Conv:
     zero_point: int = 0
     output_zero_point: int = 0
     spread: float = 1.0  # of outputs, about: 1 is half of the type's range
-    more: Pair = (0, 0)  # transposed: rows and columns of the output beyond the least
+    more: Pair = (0, 0)  # transposed: of the output, beyond the least, modulo strides
 
     @property
     def depthwise(self) -> bool:
@@ -78,7 +78,7 @@ class Conv:
             return [window(n, k, s, d, self.padding) for n, k, s, d in sides]
         valid = self.padding == schema.Padding.VALID
         sides = zip(self.size, self.kernel, self.strides, self.more, strict=True)
-        return [(n - 1) * s + (k if valid else 1) + more for n, k, s, more in sides]
+        return [(n - 1) * s + (k if valid else 1) + more % s for n, k, s, more in sides]
 
     def tensor(self, model: Model, shape: Sequence[int], scale: float, zero_point: int) -> int:
         if self.type_ == FLOAT32:
@@ -240,6 +240,39 @@ def test_int16_sums_may_wrap(engines: list[Engine]) -> None:
     assert np.array_equal(results[0], results[1])
 
 
+# TRANSPOSE_CONV ----------------------------------------------------------------------------------
+
+transposed = st.builds(
+    Conv,
+    name=st.just("TRANSPOSE_CONV"),
+    type_=st.sampled_from([INT8, INT16, FLOAT32]),
+    bias=st.booleans(),
+    more=pairs(0, 2),
+    **FIELDS,
+)
+
+
+@relaxed
+@given(conv=transposed, seed=seeds)
+def test_transpose_conv(engines: list[Engine], conv: Conv, seed: int) -> None:
+    check_conv(engines, conv, seed)
+
+
+@pytest.mark.parametrize("type_", [INT8, INT16, FLOAT32])
+def test_a_large_transposed_one_falls_into_tiles(engines: list[Engine], type_: int) -> None:
+    conv = Conv("TRANSPOSE_CONV", type_, 2, (15, 14), 24, 16, kernel=(3, 3), strides=(2, 2))
+    check_conv(engines, conv)
+
+
+def test_strides_may_leave_out_pixels_of_the_output(engines: list[Engine]) -> None:
+    """They get the bias alone; and the kernel may reach beyond every side."""
+    for size in ((1, 1), (4, 3)):
+        for kernel, strides in (((1, 1), (3, 4)), ((9, 8), (2, 3)), ((2, 9), (5, 1))):
+            for padding in (0, 1):
+                conv = Conv("TRANSPOSE_CONV", INT8, 1, size, 2, 3, 1, kernel, strides)
+                check_conv(engines, replace(conv, padding=padding, zero_point=-77))
+
+
 def tensor(model: Model, index: int) -> Any:
     return model.graph.tensors[index]
 
@@ -350,6 +383,84 @@ REFUSALS: list[tuple[Conv, Bend, int, str]] = [
         ),
         Status.MODEL_SHAPE,
         "larger than its input",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV"),
+        lambda m: setattr(tensor(m, 2), "buffer", 0),
+        Status.MODEL_MALFORMED,
+        "before it is written",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV"),
+        lambda m: setattr(tensor(m, 2), "type", FLOAT32),
+        Status.MODEL_UNSUPPORTED_TYPE,
+        "go together",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV", type_=INT8),
+        lambda m: setattr(tensor(m, 2), "shape", [4, 1]),
+        Status.MODEL_SHAPE,
+        "4 dimensions",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV"),
+        lambda m: setattr(tensor(m, 4), "shape", [1, 5, 6, 3]),
+        Status.MODEL_SHAPE,
+        "what the operator computes",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV", batch=2),
+        lambda m: setattr(tensor(m, 0), "shape", [1, 5, 12, 3]),
+        Status.MODEL_SHAPE,
+        "input's batch",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV", kernel=(2, 2), bias=False),
+        lambda m: setattr(tensor(m, 1), "shape", [2, 4, 2, 3]),
+        Status.MODEL_SHAPE,
+        "weights' channels",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV", kernel=(2, 3)),
+        lambda m: setattr(tensor(m, 1), "shape", [4, 3, 3, 2]),
+        Status.MODEL_SHAPE,
+        "input's channels",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV", type_=INT16, bias=False, bias_type=INT32),
+        lambda m: None,
+        Status.MODEL_UNSUPPORTED_TYPE,
+        "32 bits",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV", type_=INT8, spread=1e12),
+        lambda m: None,
+        Status.MODEL_QUANTIZATION,
+        "too small",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV", activation=TANH),
+        lambda m: None,
+        Status.MODEL_UNSUPPORTED_OP,
+        "activation",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV"),
+        lambda m: setattr(options_of(m), "strideH", 2),
+        Status.MODEL_SHAPE,
+        "input's size",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV"),
+        lambda m: setattr(options_of(m), "strideW", -1),
+        Status.MODEL_SHAPE,
+        "below 1",
+    ),
+    (
+        Conv(name="TRANSPOSE_CONV"),
+        lambda m: setattr(options_of(m), "padding", 7),
+        Status.MODEL_UNSUPPORTED_TYPE,
+        "neither SAME nor VALID",
     ),
 ]
 
