@@ -35,6 +35,7 @@ srcs-y += nn/ops/conv_s8_i8mm.c
 srcs-y += nn/ops/conv_s8_neon.c
 srcs-y += nn/ops/depthwise_s8_neon.c
 srcs-y += nn/ops/op_add.c
+srcs-y += nn/ops/op_batch_matmul.c
 srcs-y += nn/ops/op_conv_2d.c
 srcs-y += nn/ops/op_depthwise_conv_2d.c
 srcs-y += nn/ops/op_fully_connected.c

@@ -4,6 +4,7 @@
 
 #define CML_ALL_OPS(X) \
 	X(add) \
+	X(batch_matmul) \
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
 	X(expand_dims) \

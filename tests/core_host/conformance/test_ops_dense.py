@@ -378,3 +378,234 @@ def test_weights_without_elements_are_refused(engines: list[Engine]) -> None:
     tensor(model, 1).shape = [3, 0]
     tensor(model, 1).buffer = 0
     assert refused(engines[0], model).status == Status.MODEL_SHAPE
+
+
+# BATCH_MATMUL ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Product:
+    type_: int = INT8
+    batches: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    rows: int = 3
+    depth: int = 4
+    columns: int = 5
+    adj_x: bool = False
+    adj_y: bool = False
+    constant: int | None = None  # which side is one
+    input_scales: tuple[float, float] = (0.5, 0.25)
+    points: tuple[int, int, int] = (0, 0, 0)
+    spread: float = 1.0
+
+    def shapes(self) -> list[list[int]]:
+        x, y = [self.rows, self.depth], [self.depth, self.columns]
+        return [
+            [*self.batches[0], *(x[::-1] if self.adj_x else x)],
+            [*self.batches[1], *(y[::-1] if self.adj_y else y)],
+            [*np.broadcast_shapes(*self.batches), self.rows, self.columns],
+        ]
+
+    def build(self, seed: int = 0) -> Model:
+        rng = np.random.default_rng(seed)
+        model = Model()
+        unit = self.input_scales[0] * self.input_scales[1]
+        scale = unit * 128 * self.depth**0.5 / self.spread
+        own_scales = [*self.input_scales, scale]
+        for i, shape in enumerate(self.shapes()):
+            quantised: list[Any] = [[own_scales[i]], [self.points[i]]]
+            data = None
+            if self.type_ == FLOAT32:
+                quantised = []
+            if i == self.constant:
+                data = rng.integers(-128, 128, shape).astype(DTYPES[self.type_])
+            model.tensor(shape, *quantised, data=data, type_=self.type_)
+        options = schema.BatchMatMulOptionsT()
+        options.adjX, options.adjY = self.adj_x, self.adj_y
+        add(model, "BATCH_MATMUL", [0, 1], [2], options, version=4)
+        model.graph.inputs = [i for i in (0, 1) if i != self.constant]
+        model.graph.outputs = [2]
+        return model
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Of both sides, that broadcast."""
+    both = draw(shapes(0, 3, 3))
+    sides = []
+    for _ in range(2):
+        own = tuple(draw(st.sampled_from([1, n])) for n in both)
+        sides.append(own[draw(st.integers(0, len(own))) :])
+    return sides[0], sides[1]
+
+
+products = st.builds(
+    Product,
+    type_=st.sampled_from([INT8, FLOAT32]),
+    batches=batches(),
+    rows=st.integers(1, 6),
+    depth=st.integers(1, 20),
+    columns=st.integers(1, 6) | st.integers(60, 70),
+    adj_x=st.booleans(),
+    adj_y=st.booleans(),
+    constant=st.sampled_from([None, 0, 1]),
+    input_scales=st.tuples(scales, scales),
+    points=st.tuples(zero_points, zero_points, zero_points),
+    spread=st.floats(-6, 4).map(lambda power: 2.0**power),
+)
+
+
+def check_product(engines: Sequence[Engine], product: Product, seed: int = 0) -> None:
+    # Constants of float32 are up to 128.
+    tolerance = {"rtol": 1e-5, "atol": 1e-2} if product.type_ == FLOAT32 else {}
+    check(engines, product.build(seed), np.random.default_rng(seed), **tolerance)
+
+
+@relaxed
+@given(product=products, seed=seeds)
+def test_batch_matmul(engines: list[Engine], product: Product, seed: int) -> None:
+    check_product(engines, product, seed)
+
+
+@pytest.mark.parametrize("type_", [INT8, FLOAT32])
+@pytest.mark.parametrize("adj_y", [False, True])
+def test_a_large_product_falls_into_tiles(engines: list[Engine], type_: int, adj_y: bool) -> None:
+    batch = ((2, 1, 3), (2, 1))
+    check_product(engines, Product(type_, batch, 65, 130, 67, adj_y=adj_y))
+
+
+def test_infinities_are_left_as_they_are(engines: list[Engine]) -> None:
+    model = Product(FLOAT32, rows=1, depth=2, columns=2).build()
+    x = np.array([[1, np.inf]], np.float32)
+    y = np.array([[1, np.inf], [2, -1]], np.float32)
+    check(engines, model, [x, y])
+
+
+@pytest.mark.parametrize("version", [1, 4])
+def test_versions_of_batch_matmul(engines: list[Engine], version: int) -> None:
+    model = Product(FLOAT32).build()
+    model.model.operatorCodes[0].version = version
+    check(engines, model, np.random.default_rng(4), rtol=1e-5, atol=1e-4)
+
+
+PRODUCT_REFUSALS: list[tuple[Product, Bend, int, str]] = [
+    (
+        Product(),
+        lambda m: setattr(tensor(m, 0), "type", INT16),
+        Status.MODEL_UNSUPPORTED_TYPE,
+        "neither int8 nor float32",
+    ),
+    (
+        Product(),
+        lambda m: setattr(tensor(m, 1), "type", FLOAT32),
+        Status.MODEL_UNSUPPORTED_TYPE,
+        "go together",
+    ),
+    (
+        Product(),
+        lambda m: setattr(tensor(m, 2), "type", INT32),
+        Status.MODEL_UNSUPPORTED_TYPE,
+        "go together",
+    ),
+    (
+        Product(rows=4),
+        lambda m: setattr(tensor(m, 0), "shape", [4]),
+        Status.MODEL_SHAPE,
+        "2 to 5",
+    ),
+    (
+        Product(batches=((1, 1, 1, 1), (1, 1, 1, 1))),
+        lambda m: None,
+        Status.MODEL_SHAPE,
+        "2 to 5",
+    ),
+    (
+        Product(),
+        lambda m: setattr(tensor(m, 0), "shape", [4, 3]),
+        Status.MODEL_SHAPE,
+        "fit each other",
+    ),
+    (
+        Product(adj_y=True),
+        lambda m: setattr(options_of(m), "adjY", False),
+        Status.MODEL_SHAPE,
+        "fit each other",
+    ),
+    (
+        Product(batches=((2,), (2,))),
+        lambda m: setattr(tensor(m, 1), "shape", [3, 4, 5]),
+        Status.MODEL_SHAPE,
+        "broadcast",
+    ),
+    (
+        Product(batches=((2,), (1,))),
+        lambda m: setattr(tensor(m, 2), "shape", [1, 3, 5]),
+        Status.MODEL_SHAPE,
+        "what the operator computes",
+    ),
+    (
+        Product(),
+        lambda m: setattr(tensor(m, 2), "shape", [1, 3, 5]),
+        Status.MODEL_SHAPE,
+        "what the operator computes",
+    ),
+    (
+        Product(constant=1),
+        lambda m: setattr(tensor(m, 1), "shape", [4, 0]) or setattr(tensor(m, 1), "buffer", 0),
+        Status.MODEL_SHAPE,
+        "no elements",
+    ),
+    (
+        Product(),
+        lambda m: setattr(tensor(m, 1).quantization, "scale", [0.25, 0.5]),
+        Status.MODEL_QUANTIZATION,
+        "one scale",
+    ),
+    (
+        Product(),
+        lambda m: setattr(tensor(m, 2), "quantization", None),
+        Status.MODEL_QUANTIZATION,
+        "one scale",
+    ),
+    (
+        Product(spread=1e12),
+        lambda m: None,
+        Status.MODEL_QUANTIZATION,
+        "too far",
+    ),
+    (
+        Product(input_scales=(1e-30, 1e-30)),
+        lambda m: setattr(tensor(m, 2).quantization, "scale", [1.0]),
+        Status.MODEL_QUANTIZATION,
+        "too far",
+    ),
+]
+
+
+@pytest.mark.parametrize(("product", "bend", "status", "reason"), PRODUCT_REFUSALS)
+def test_batch_matmul_refuses(
+    engines: list[Engine], product: Product, bend: Bend, status: int, reason: str
+) -> None:
+    model = product.build()
+    bend(model)
+    found = refused(engines[0], model)
+    assert (found.status, found.op_index) == (status, 0), found
+    assert reason in found.reason
+
+
+def test_products_may_depend_on_constants_alone(engines: list[Engine]) -> None:
+    """They are computed while preparing, and are weights of what follows."""
+    rng = np.random.default_rng(8)
+    model = Model()
+    values = [rng.standard_normal(s).astype(np.float32) for s in ((4, 3), (3, 5))]
+    for value in values:
+        model.tensor(value.shape, data=value, type_=FLOAT32)
+    for shape in ([4, 5], [2, 5], [2, 4]):
+        model.tensor(shape, type_=FLOAT32)
+    add(model, "BATCH_MATMUL", [0, 1], [2], schema.BatchMatMulOptionsT())
+    add(model, "FULLY_CONNECTED", [3, 2], [4], schema.FullyConnectedOptionsT())
+    model.graph.inputs, model.graph.outputs = [3], [4]
+    source = rng.standard_normal((2, 5)).astype(np.float32)
+    for engine in engines:
+        found = engine.run(model.pack(), [source])[0]
+        expected = source @ (values[0] @ values[1]).T
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)

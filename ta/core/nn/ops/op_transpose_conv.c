@@ -249,8 +249,8 @@ static enum cml_status fill_shape(struct cml_node *node,
 		return status;
 	if (h.out != input->dims[1] || w.out != input->dims[2])
 		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "convolution of the output would not have the "
-				  "input's size");
+				  "convolution of the output would not have "
+				  "the input's size");
 	shape->batch = input->dims[0];
 	shape->in_h = input->dims[1];
 	shape->in_w = input->dims[2];
