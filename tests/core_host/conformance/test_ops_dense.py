@@ -206,6 +206,12 @@ def options_of(model: Model) -> Any:
 
 
 REFUSALS: list[tuple[Dense, Bend, int, str]] = [
+    (
+        Dense(bias=None),
+        lambda m: setattr(tensor(m, 0), "type", FLOAT32),
+        Status.MODEL_UNSUPPORTED_TYPE,
+        "dynamic range",
+    ),
     (Dense(), lambda m: setattr(tensor(m, 1), "buffer", 0), Status.MODEL_MALFORMED, "read before"),
     (
         Dense(),
@@ -409,15 +415,16 @@ class Product:
         rng = np.random.default_rng(seed)
         model = Model()
         unit = self.input_scales[0] * self.input_scales[1]
-        scale = unit * 128 * self.depth**0.5 / self.spread
+        wide = 256 if self.type_ == INT16 else 1
+        scale = unit * 128 * wide * self.depth**0.5 / self.spread
         own_scales = [*self.input_scales, scale]
         for i, shape in enumerate(self.shapes()):
-            quantised: list[Any] = [[own_scales[i]], [self.points[i]]]
+            quantised: list[Any] = [[own_scales[i]], [self.points[i] if wide == 1 else 0]]
             data = None
             if self.type_ == FLOAT32:
                 quantised = []
             if i == self.constant:
-                data = rng.integers(-128, 128, shape).astype(DTYPES[self.type_])
+                data = rng.integers(-128, 128, shape).astype(DTYPES[self.type_]) * wide
             model.tensor(shape, *quantised, data=data, type_=self.type_)
         options = schema.BatchMatMulOptionsT()
         options.adjX, options.adjY = self.adj_x, self.adj_y
@@ -440,7 +447,7 @@ def batches(draw: st.DrawFn) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 products = st.builds(
     Product,
-    type_=st.sampled_from([INT8, FLOAT32]),
+    type_=st.sampled_from([INT8, INT16, FLOAT32]),
     batches=batches(),
     rows=st.integers(1, 6),
     depth=st.integers(1, 20),
@@ -466,7 +473,7 @@ def test_batch_matmul(engines: list[Engine], product: Product, seed: int) -> Non
     check_product(engines, product, seed)
 
 
-@pytest.mark.parametrize("type_", [INT8, FLOAT32])
+@pytest.mark.parametrize("type_", [INT8, INT16, FLOAT32])
 @pytest.mark.parametrize("adj_y", [False, True])
 def test_a_large_product_falls_into_tiles(engines: list[Engine], type_: int, adj_y: bool) -> None:
     batch = ((2, 1, 3), (2, 1))
@@ -490,9 +497,21 @@ def test_versions_of_batch_matmul(engines: list[Engine], version: int) -> None:
 PRODUCT_REFUSALS: list[tuple[Product, Bend, int, str]] = [
     (
         Product(),
-        lambda m: setattr(tensor(m, 0), "type", INT16),
+        lambda m: setattr(tensor(m, 0), "type", INT32),
         Status.MODEL_UNSUPPORTED_TYPE,
-        "neither int8 nor float32",
+        "neither int8, int16 nor float32",
+    ),
+    (
+        Product(INT16),
+        lambda m: setattr(tensor(m, 1).quantization, "zeroPoint", [3]),
+        Status.MODEL_QUANTIZATION,
+        "int16",
+    ),
+    (
+        Product(INT16, spread=1e7),
+        lambda m: None,
+        Status.MODEL_QUANTIZATION,
+        "too far",
     ),
     (
         Product(),

@@ -19,7 +19,7 @@ struct cml_conv_walk {
 	size_t input;
 };
 
-/* The first and the last but one tap that lie in 0 to @size - 1. */
+/* The taps from @begin on and below @end lie in 0 to @size - 1. */
 static inline void cml_conv_inside(int32_t from, int32_t dilation,
 				   int32_t kernel, int32_t size,
 				   int32_t *begin, int32_t *end)

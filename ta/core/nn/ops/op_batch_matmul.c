@@ -20,8 +20,8 @@ struct matmul {
 	/* From one row, column, or step along the depth to the next. */
 	uint32_t x_row, x_step;
 	uint32_t y_column, y_step;
-	/* int8 */
-	int32_t x_zero_point, y_zero_point;
+	/* int8, int16 */
+	int32_t x_zero_point, y_zero_point;	/* int16: 0 */
 	struct cml_factor factor;
 	struct cml_bounds bounds;
 };
@@ -76,6 +76,21 @@ static inline void add_rows_s8(const struct matmul *matmul, const int8_t *x,
 	}
 }
 
+static inline void add_rows_s16(const struct matmul *matmul, const int16_t *x,
+				const int16_t *y, size_t column, uint32_t count,
+				int64_t *restrict sums)
+{
+	for (uint32_t i = 0; i < count; i++)
+		sums[i] = 0;
+	for (uint32_t k = 0; k < matmul->depth; k++) {
+		int32_t factor = x[(size_t)k * matmul->x_step];
+		const int16_t *row = y + (size_t)k * matmul->y_step;
+
+		for (uint32_t i = 0; i < count; i++)
+			sums[i] += factor * row[i * column];
+	}
+}
+
 static void row_f32(const struct matmul *matmul, const float *x, const float *y,
 		    float *output)
 {
@@ -127,13 +142,30 @@ static void row_s8(const struct matmul *matmul, const int8_t *x,
 	}
 }
 
+static void row_s16(const struct matmul *matmul, const int16_t *x,
+		    const int16_t *y, int16_t *output)
+{
+	int64_t sums[BLOCK];
+
+	for (uint32_t c = 0; c < matmul->columns; c += BLOCK) {
+		uint32_t rest = matmul->columns - c;
+		uint32_t count = rest < BLOCK ? rest : BLOCK;
+
+		add_rows_s16(matmul, x, y + (size_t)c * matmul->y_column,
+			     matmul->y_column, count, sums);
+		for (uint32_t i = 0; i < count; i++)
+			output[c + i] = cml_bound_wide(sums[i], matmul->factor,
+						       &matmul->bounds);
+	}
+}
+
 static void run(const struct cml_run *run, const struct cml_op *op,
 		uint32_t tile)
 {
 	const struct matmul *matmul = cml_op_params(run, op);
 	struct cml_range rows = cml_tile(op, tile,
 					 matmul->batches * matmul->rows);
-	bool real = cml_op_input(run, op, 0)->type == CML_TFLITE_FLOAT32;
+	uint32_t type = cml_op_input(run, op, 0)->type;
 	const void *x = cml_op_in(run, op, 0);
 	const void *y = cml_op_in(run, op, 1);
 	void *output = cml_op_out(run, op, 0);
@@ -145,12 +177,21 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 		size_t y_at = matrix(matmul, 1, batch);
 		size_t at = (size_t)row * matmul->columns;
 
-		if (real)
-			row_f32(matmul, (const float *)x + x_at,
-				(const float *)y + y_at, (float *)output + at);
-		else
+		switch (type) {
+		case CML_TFLITE_INT8:
 			row_s8(matmul, (const int8_t *)x + x_at,
 			       (const int8_t *)y + y_at, (int8_t *)output + at);
+			break;
+		case CML_TFLITE_INT16:
+			row_s16(matmul, (const int16_t *)x + x_at,
+				(const int16_t *)y + y_at,
+				(int16_t *)output + at);
+			break;
+		default:
+			row_f32(matmul, (const float *)x + x_at,
+				(const float *)y + y_at, (float *)output + at);
+			break;
+		}
 	}
 }
 
@@ -236,6 +277,7 @@ static enum cml_status fill_quantization(struct cml_node *node,
 	const struct cml_tensor *x = cml_node_input(node, 0);
 	const struct cml_tensor *y = cml_node_input(node, 1);
 	const struct cml_tensor *output = cml_node_output(node, 0);
+	bool wide = x->type == CML_TFLITE_INT16;
 	enum cml_status status = cml_node_quantized(node, x);
 	float product = x->scale * y->scale;	/* TFLite's is float, too */
 
@@ -245,9 +287,13 @@ static enum cml_status fill_quantization(struct cml_node *node,
 		status = cml_node_quantized(node, output);
 	if (status)
 		return status;
+	if (wide && (x->zero_point || y->zero_point || output->zero_point))
+		return cml_refuse(node, CML_MODEL_QUANTIZATION,
+				  "zero point of an int16 tensor is not 0");
 	if (!(product > 0 && product <= __FLT_MAX__) ||
 	    !cml_quant_factor((double)product / (double)output->scale,
-			      &matmul->factor))
+			      &matmul->factor) ||
+	    (wide && matmul->factor.shift > CML_WIDE_MAX_SHIFT))
 		return cml_refuse(node, CML_MODEL_QUANTIZATION,
 				  "scales of a matrix product are too far "
 				  "apart");
@@ -265,9 +311,11 @@ static enum cml_status prepare(struct cml_node *node)
 	void *params = NULL;
 	enum cml_status status = CML_OK;
 
-	if (x->type != CML_TFLITE_INT8 && x->type != CML_TFLITE_FLOAT32)
+	if (x->type != CML_TFLITE_INT8 && x->type != CML_TFLITE_INT16 &&
+	    x->type != CML_TFLITE_FLOAT32)
 		status = cml_refuse(node, CML_MODEL_UNSUPPORTED_TYPE,
-				    "matrices are neither int8 nor float32");
+				    "matrices are neither int8, int16 nor "
+				    "float32");
 	if (!status)
 		status = cml_node_type(node, cml_node_input(node, 1), x->type);
 	if (!status)
@@ -280,7 +328,7 @@ static enum cml_status prepare(struct cml_node *node)
 	status = fill_matrices(node, matmul);
 	if (!status)
 		status = fill_batches(node, matmul);
-	if (!status && x->type == CML_TFLITE_INT8)
+	if (!status && x->type != CML_TFLITE_FLOAT32)
 		status = fill_quantization(node, matmul);
 	if (status)
 		return status;
@@ -298,10 +346,10 @@ const struct cml_op_type cml_op_batch_matmul = {
 	.builtin_code = CML_OP_BATCH_MATMUL,
 	.options_type = 101,
 	.max_version = 4,
-	.types = CML_S8 | CML_F32,
+	.types = CML_S8 | CML_S16 | CML_F32,
 	.min_inputs = 2, .max_inputs = 2,
 	.min_outputs = 1, .max_outputs = 1,
-	.notes = "Up to 5 dimensions.",
+	.notes = "Both matrices have the same type, and up to 5 dimensions.",
 	.prepare = prepare,
 	.run = run,
 };
