@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* (batch, depth) times (units, depth), transposed, is (batch, units). */
+#include "dense.h"
 #include "dot.h"
-#include "weights.h"
 
 enum { INPUT, WEIGHTS, BIAS };
 
@@ -11,35 +11,10 @@ enum { DENSE_ACTIVATION = 0, DENSE_WEIGHTS_FORMAT = 1, DENSE_KEEP_DIMS = 2,
 /* Kernels; _NARROW: sums are 32 bits, and wrap. */
 enum { PORTABLE_S8, PORTABLE_S16, PORTABLE_S16_NARROW, PORTABLE_F32 };
 
-struct dense {
-	uint32_t batch, units, depth;
-	struct cml_bounds bounds;
-	/*
-	 * By unit, if quantised: what a sum is multiplied by; after them, if
-	 * int8, the bias. That has -zero_point of the input times the sum of
-	 * the unit's weights in it, so inputs are multiplied as they are.
-	 */
-	double factors[];
-};
-
-/* A range of outputs, counted through the batch. */
-struct dense_call {
-	const struct dense *dense;
-	const void *input, *weights;
-	const void *bias;	/* if not int8, the tensor; NULL: none */
-	void *output;
-	struct cml_range outputs;
-};
-
-static const int32_t *folded_bias(const struct dense *dense)
+static void portable_s8(const struct cml_dense_call *call)
 {
-	return (const int32_t *)(dense->factors + dense->units);
-}
-
-static void portable_s8(const struct dense_call *call)
-{
-	const struct dense *dense = call->dense;
-	const int32_t *bias = folded_bias(dense);
+	const struct cml_dense *dense = call->dense;
+	const int32_t *bias = cml_dense_bias(dense);
 	int8_t *output = call->output;
 
 	for (uint32_t i = call->outputs.begin; i < call->outputs.end; i++) {
@@ -56,9 +31,9 @@ static void portable_s8(const struct dense_call *call)
 	}
 }
 
-static void portable_s16(const struct dense_call *call, bool narrow)
+static void portable_s16(const struct cml_dense_call *call, bool narrow)
 {
-	const struct dense *dense = call->dense;
+	const struct cml_dense *dense = call->dense;
 	const int32_t *narrow_bias = call->bias;
 	const int64_t *bias = call->bias;
 	int16_t *output = call->output;
@@ -81,9 +56,9 @@ static void portable_s16(const struct dense_call *call, bool narrow)
 	}
 }
 
-static void portable_f32(const struct dense_call *call)
+static void portable_f32(const struct cml_dense_call *call)
 {
-	const struct dense *dense = call->dense;
+	const struct cml_dense *dense = call->dense;
 	const float *bias = call->bias;
 	float *output = call->output;
 
@@ -102,7 +77,8 @@ static void portable_f32(const struct dense_call *call)
 }
 
 /* What follows from shapes and options. */
-static enum cml_status fill_shape(struct cml_node *node, struct dense *dense)
+static enum cml_status fill_shape(struct cml_node *node,
+				  struct cml_dense *dense)
 {
 	const struct cml_tensor *input = cml_node_input(node, INPUT);
 	const struct cml_tensor *weights = cml_node_input(node, WEIGHTS);
@@ -134,7 +110,7 @@ static enum cml_status fill_shape(struct cml_node *node, struct dense *dense)
 
 /* Into what the kernel of the input's type reads. */
 static void fill_numbers(struct cml_node *node, const struct cml_weighted *at,
-			 const float *scales, struct dense *dense)
+			 const float *scales, struct cml_dense *dense)
 {
 	const struct cml_tensor *input = cml_node_input(node, INPUT);
 	const int8_t *weights = cml_node_constant(node, WEIGHTS);
@@ -171,7 +147,7 @@ static uint16_t choose_kernel(const struct cml_node *node,
 
 static enum cml_status make_params(struct cml_node *node,
 				   const struct cml_weighted *at,
-				   struct dense **dense)
+				   struct cml_dense **dense)
 {
 	const struct cml_tensor *weights = cml_node_input(node, WEIGHTS);
 	size_t size = sizeof(**dense);
@@ -201,7 +177,7 @@ static enum cml_status prepare(struct cml_node *node)
 		.bias_type = cml_fb_u8(node->fb, options, DENSE_BIAS_TYPE, 0),
 	};
 	enum cml_status status = cml_weighted_check(node, &at);
-	struct dense *dense = NULL;
+	struct cml_dense *dense = NULL;
 
 	if (!status && cml_node_input(node, WEIGHTS)->rank != 2)
 		status = cml_refuse(node, CML_MODEL_SHAPE,
@@ -228,8 +204,8 @@ static enum cml_status prepare(struct cml_node *node)
 static void run(const struct cml_run *run, const struct cml_op *op,
 		uint32_t tile)
 {
-	const struct dense *dense = cml_op_params(run, op);
-	struct dense_call call = {
+	const struct cml_dense *dense = cml_op_params(run, op);
+	struct cml_dense_call call = {
 		.dense = dense,
 		.input = cml_op_in(run, op, INPUT),
 		.weights = cml_op_in(run, op, WEIGHTS),
