@@ -1,5 +1,8 @@
 # Every source of the portable core. Read by the TA dev kit, and by
 # tests/core_host/Makefile: assignments of srcs-y and cflags only.
+# Vectors only where the code asks for them: under emulation, and without a
+# vector unit, they are slower.
+cflags-y += -fno-tree-slp-vectorize
 # Doubles as NumPy computes them: no fused multiply-add.
 cflags-y += -ffp-contract=off
 srcs-y += memory.c
@@ -17,14 +20,19 @@ srcs-y += jpeg_memory.c
 srcs-y += jpeg_status.c
 srcs-y += resize.c
 srcs-y += nn/arena.c
+srcs-y += nn/fixed_point.c
 srcs-y += nn/flatbuffer.c
 srcs-y += nn/graph.c
+srcs-y += nn/measure.c
 srcs-y += nn/node.c
 srcs-y += nn/op_table.c
 srcs-y += nn/prepare.c
 srcs-y += nn/quant.c
 srcs-y += nn/tflite.c
+srcs-y += nn/ops/activation.c
 srcs-y += nn/ops/add_s8_neon.c
+srcs-y += nn/ops/arguments.c
+srcs-y += nn/ops/binary.c
 srcs-y += nn/ops/broadcast.c
 srcs-y += nn/ops/conv.c
 srcs-y += nn/ops/conv_f32.c
@@ -33,14 +41,47 @@ srcs-y += nn/ops/conv_s16.c
 srcs-y += nn/ops/conv_s8_dotprod.c
 srcs-y += nn/ops/conv_s8_i8mm.c
 srcs-y += nn/ops/conv_s8_neon.c
+srcs-y += nn/ops/conv_s8_scalar.c
 srcs-y += nn/ops/depthwise_s8_neon.c
 srcs-y += nn/ops/op_add.c
+srcs-y += nn/ops/op_add_n.c
+srcs-y += nn/ops/op_arg_max.c
 srcs-y += nn/ops/op_batch_matmul.c
+srcs-y += nn/ops/op_compare.c
 srcs-y += nn/ops/op_conv_2d.c
+srcs-y += nn/ops/op_cumsum.c
 srcs-y += nn/ops/op_depthwise_conv_2d.c
+srcs-y += nn/ops/op_div.c
+srcs-y += nn/ops/op_elu.c
+srcs-y += nn/ops/op_embedding_lookup.c
+srcs-y += nn/ops/op_fill.c
 srcs-y += nn/ops/op_fully_connected.c
+srcs-y += nn/ops/op_gelu.c
+srcs-y += nn/ops/op_hard_swish.c
+srcs-y += nn/ops/op_l2_normalization.c
+srcs-y += nn/ops/op_leaky_relu.c
+srcs-y += nn/ops/op_log_softmax.c
+srcs-y += nn/ops/op_logistic.c
+srcs-y += nn/ops/op_maximum.c
+srcs-y += nn/ops/op_mul.c
+srcs-y += nn/ops/op_one_hot.c
+srcs-y += nn/ops/op_pool_2d.c
+srcs-y += nn/ops/op_pow.c
+srcs-y += nn/ops/op_prelu.c
+srcs-y += nn/ops/op_range.c
+srcs-y += nn/ops/op_reduce.c
 srcs-y += nn/ops/op_reshape.c
+srcs-y += nn/ops/op_resize.c
+srcs-y += nn/ops/op_select.c
+srcs-y += nn/ops/op_shape.c
+srcs-y += nn/ops/op_softmax.c
+srcs-y += nn/ops/op_space_to_batch_nd.c
+srcs-y += nn/ops/op_space_to_depth.c
+srcs-y += nn/ops/op_squared_difference.c
+srcs-y += nn/ops/op_sub.c
+srcs-y += nn/ops/op_topk_v2.c
 srcs-y += nn/ops/op_transpose_conv.c
+srcs-y += nn/ops/softmax.c
 srcs-y += nn/ops/weights.c
 srcs-y += nn/ops/window.c
 srcs-y += result_encode.c

@@ -28,6 +28,13 @@ struct cml_block {
 	size_t size;
 };
 
+/* Weights that an operator wants in another order. */
+struct cml_pack {
+	int32_t tensor;			/* -1: none */
+	size_t size;
+	struct cml_block copy;		/* empty: done in place */
+};
+
 /* Blocks one after another, behind this head. */
 struct cml_chunk {
 	struct cml_chunk *next;
@@ -46,10 +53,12 @@ struct cml_build {
 	struct cml_op *ops;
 	int32_t *operands;
 	struct cml_arena_item *items;	/* by tensor */
+	uint32_t *users;		/* by tensor: reads in all */
 	uint32_t *readers;		/* by tensor: reads still to come */
 	int32_t *home;			/* by tensor: in whose place it is */
 	uint8_t *roles;			/* by tensor: enum cml_role */
 	struct cml_block *params;	/* by op */
+	struct cml_pack *packs;		/* by op */
 	struct cml_block *constants;	/* by tensor: computed ones */
 	struct cml_block temporary;	/* grows, and serves one at a time */
 	struct cml_chunk *chunks;	/* the one in use first */

@@ -4,14 +4,71 @@
 
 #define CML_ALL_OPS(X) \
 	X(add) \
+	X(add_n) \
+	X(arg_max) \
+	X(arg_min) \
+	X(average_pool_2d) \
 	X(batch_matmul) \
+	X(batch_to_space_nd) \
 	X(conv_2d) \
+	X(cumsum) \
+	X(depth_to_space) \
 	X(depthwise_conv_2d) \
+	X(div) \
+	X(elu) \
+	X(embedding_lookup) \
+	X(equal) \
 	X(expand_dims) \
+	X(fill) \
+	X(floor_div) \
+	X(floor_mod) \
 	X(fully_connected) \
+	X(gelu) \
+	X(greater) \
+	X(greater_equal) \
+	X(hard_swish) \
+	X(l2_normalization) \
+	X(l2_pool_2d) \
+	X(leaky_relu) \
+	X(less) \
+	X(less_equal) \
+	X(log_softmax) \
+	X(logical_and) \
+	X(logical_or) \
+	X(logistic) \
+	X(max_pool_2d) \
+	X(maximum) \
+	X(mean) \
+	X(minimum) \
+	X(mul) \
+	X(not_equal) \
+	X(one_hot) \
+	X(pow) \
+	X(prelu) \
+	X(range) \
+	X(rank) \
+	X(reduce_all) \
+	X(reduce_any) \
+	X(reduce_max) \
+	X(reduce_min) \
+	X(reduce_prod) \
 	X(reshape) \
+	X(resize_bilinear) \
+	X(resize_nearest_neighbor) \
+	X(select) \
+	X(select_v2) \
+	X(shape) \
+	X(softmax) \
+	X(space_to_batch_nd) \
+	X(space_to_depth) \
+	X(squared_difference) \
 	X(squeeze) \
-	X(transpose_conv)
+	X(sub) \
+	X(sum) \
+	X(tanh) \
+	X(topk_v2) \
+	X(transpose_conv) \
+	X(zeros_like)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)

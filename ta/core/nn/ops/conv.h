@@ -34,6 +34,7 @@ struct cml_conv {
 	 * (cml_conv_set_fast). True of any model that was trained.
 	 */
 	bool fast;
+	uint32_t run;			/* conv_s8_scalar.c: sums that fit */
 	int32_t channels;		/* out_c up to a whole group */
 	/*
 	 * int16, by channel: multiplier, shift. float32: nothing.
@@ -104,7 +105,24 @@ void cml_conv_s16(const struct cml_run *run, const struct cml_op *op,
 void cml_depthwise_s16(const struct cml_run *run, const struct cml_op *op,
 		       uint32_t tile);
 
-/* Kernels for int8; those for NEON exist on arm64 only. */
+/*
+ * The values under the kernel for output pixel (@oy, @ox) of @image, in a row:
+ * @row, or where they are, if that is in one piece (@in_place).
+ */
+const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
+			      int32_t oy, int32_t ox, bool in_place,
+			      int8_t *row);
+
+/* CONV_2D of int8 without vectors; call->weights are packed. */
+void cml_conv_s8_scalar(const struct cml_conv_call *call);
+size_t cml_conv_s8_scalar_scratch(const struct cml_conv *conv);
+size_t cml_conv_s8_scalar_packed_size(const struct cml_conv *conv);
+void cml_conv_s8_scalar_pack(const struct cml_conv *conv, const int8_t *from,
+			     int8_t *to);
+/* How many products of these weights and any inputs a field holds. */
+void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights);
+
+/* Kernels for NEON exist on arm64 only. */
 #if defined(__aarch64__)
 /*
  * Only with a depth_multiplier of 1, at least CML_DEPTHWISE_NEON_GROUP
@@ -113,6 +131,9 @@ void cml_depthwise_s16(const struct cml_run *run, const struct cml_op *op,
 #define CML_DEPTHWISE_NEON_GROUP	16
 void cml_depthwise_s8_neon(const struct cml_conv_call *call);
 size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv);
+size_t cml_depthwise_s8_neon_packed_size(const struct cml_conv *conv);
+void cml_depthwise_s8_neon_pack(const struct cml_conv *conv,
+				const int8_t *from, int16_t *to);
 
 /* The three have scratch and order of per-channel numbers in common. */
 void cml_conv_s8_neon(const struct cml_conv_call *call);

@@ -37,8 +37,8 @@ static enum cml_status check_types(struct cml_node *node,
 	if (input->type == CML_TFLITE_FLOAT32 &&
 	    cml_node_input(node, at->weights)->type == CML_TFLITE_INT8)
 		return cml_refuse(node, CML_MODEL_UNSUPPORTED_TYPE,
-				  "weights are int8, but the input is float32 "
-				  "(dynamic range quantisation)");
+				  "float32 input and int8 weights do not go "
+				  "together (dynamic range quantisation)");
 	status = cml_node_type(node, cml_node_input(node, at->weights),
 			       types[row].weights);
 	if (!status && bias)
