@@ -202,8 +202,8 @@ const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.types = CML_S8 | CML_S16 | CML_F32,
 	.min_inputs = 2, .max_inputs = 3,
 	.min_outputs = 1, .max_outputs = 1,
-	.notes = "Weights and bias are constants; int16 has int8 weights and an "
-		 "int64 bias.",
+	.notes = "Weights and bias are constants; int16 has int8 weights and "
+		 "an int64 bias.",
 	.prepare = prepare,
 	.run = run,
 	.pack = pack,
