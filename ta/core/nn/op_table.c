@@ -9,6 +9,7 @@
 	X(arg_max) \
 	X(arg_min) \
 	X(average_pool_2d) \
+	X(batch_matmul) \
 	X(batch_to_space_nd) \
 	X(cast) \
 	X(ceil) \
@@ -28,6 +29,7 @@
 	X(floor) \
 	X(floor_div) \
 	X(floor_mod) \
+	X(fully_connected) \
 	X(gelu) \
 	X(greater) \
 	X(greater_equal) \
@@ -86,6 +88,7 @@
 	X(sum) \
 	X(tanh) \
 	X(topk_v2) \
+	X(transpose_conv) \
 	X(zeros_like)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;

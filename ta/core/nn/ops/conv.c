@@ -3,44 +3,31 @@
 
 #include "conv.h"
 
-/* What TFLite allows the bias's scale to be off by, in units of the output. */
-#define BIAS_SCALE_TOLERANCE	0.02
-#define ARRAYS			3
+/* Of numbers by channel */
+#define S8_ARRAYS	3
+#define S16_ARRAYS	2
 
 enum { INPUT, WEIGHTS, BIAS };
 
-static enum cml_status check_tensors(struct cml_node *node)
+static enum cml_status check_tensors(struct cml_node *node,
+				     const struct cml_weighted *at)
 {
 	const struct cml_tensor *input = cml_node_input(node, INPUT);
 	const struct cml_tensor *weights = cml_node_input(node, WEIGHTS);
-	const struct cml_tensor *output = cml_node_output(node, 0);
-	const struct cml_tensor *bias = cml_node_input(node, BIAS);
-	enum cml_status status = CML_INTERNAL;
-	const void *data = NULL;
+	enum cml_status status = cml_weighted_check(node, at);
 
-	status = cml_node_type(node, input, CML_TFLITE_INT8);
-	if (!status)
-		status = cml_node_type(node, weights, CML_TFLITE_INT8);
-	if (!status)
-		status = cml_node_type(node, output, CML_TFLITE_INT8);
-	if (!status && bias)
-		status = cml_node_type(node, bias, CML_TFLITE_INT32);
-	if (!status)
-		status = cml_node_need_constant(node, WEIGHTS, &data);
-	if (!status && bias)
-		status = cml_node_need_constant(node, BIAS, &data);
-	if (!status)
-		status = cml_node_quantized(node, input);
-	if (!status)
-		status = cml_node_quantized(node, output);
 	if (status)
 		return status;
+	if (at->bias_type == CML_TFLITE_INT32 &&
+	    input->type == CML_TFLITE_INT16)
+		return cml_refuse(node, CML_MODEL_UNSUPPORTED_TYPE,
+				  "sums of int16 are to be 32 bits");
 	if (input->rank != 4 || weights->rank != 4)
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "input or weights do not have 4 dimensions");
-	if (!weights->count)
-		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "weights have no elements");
+	if (weights->dims[at->axis] > CML_CONV_MAX_CHANNELS)
+		return cml_refuse(node, CML_MODEL_LIMIT,
+				  "more than 262144 output channels");
 
 	return CML_OK;
 }
@@ -86,64 +73,71 @@ static enum cml_status fill_shape(struct cml_node *node,
 			conv->batch, conv->out_h, conv->out_w, conv->out_c });
 }
 
-static enum cml_status check_bias(struct cml_node *node, int32_t channels,
-				  const float *scales)
+/* A channel's factor into two arrays of numbers, one after the other. */
+static enum cml_status fill_factor(struct cml_node *node, double real,
+				   int32_t max_shift, int32_t channels,
+				   int32_t *numbers)
 {
-	const struct cml_tensor *bias = cml_node_input(node, BIAS);
-	float in = cml_node_input(node, INPUT)->scale;
-	float out = cml_node_output(node, 0)->scale;
-	struct cml_fb_vector own = { 0 };
-	enum cml_status status = CML_INTERNAL;
+	struct cml_factor factor = { 0 };
 
-	if (!bias)
-		return CML_OK;
-	if (bias->rank != 1 || bias->dims[0] != channels)
-		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "bias does not have one value a channel");
-	status = cml_node_scales(node, BIAS, &own);
-	if (status)
-		return status;
-	if (own.count && own.count != 1 && own.count != (uint32_t)channels)
+	if (!cml_quant_factor(real, &factor) || factor.shift > max_shift)
 		return cml_refuse(node, CML_MODEL_QUANTIZATION,
-				  "bias has neither one scale nor one a "
-				  "channel");
-	for (uint32_t i = 0; i < own.count; i++) {
-		float scale = cml_fb_f32_at(node->fb, own, i);
-		double difference = (double)in * scales[i] - scale;
-
-		if (difference < 0)
-			difference = -difference;
-		/* Also true for NaN */
-		if (!(difference / out <= BIAS_SCALE_TOLERANCE))
-			return cml_refuse(node, CML_MODEL_QUANTIZATION,
-					  "bias's scale is not input's times "
-					  "weights'");
-	}
+				  "output's scale is too small for its "
+				  "inputs'");
+	numbers[0] = factor.multiplier;
+	numbers[channels] = factor.shift;
 
 	return CML_OK;
 }
 
 /* Bias and factors, without the weights' part of the bias. */
 static enum cml_status fill_numbers(struct cml_node *node,
+				    const struct cml_weighted *at,
 				    const float *scales, struct cml_conv *conv)
 {
-	float in = cml_node_input(node, INPUT)->scale;
-	float out = cml_node_output(node, 0)->scale;
+	bool wide = cml_node_input(node, INPUT)->type == CML_TFLITE_INT16;
 	const int32_t *bias = cml_node_constant(node, BIAS);
-	int32_t *numbers = conv->numbers;
+	int32_t max_shift = wide ? CML_WIDE_MAX_SHIFT : CML_QUANT_MAX_SHIFT;
+	int32_t *factors = conv->numbers + (wide ? 0 : conv->channels);
+	enum cml_status status = CML_OK;
 
-	for (int32_t c = 0; c < conv->out_c; c++) {
-		struct cml_factor factor = { 0 };
-
-		if (!cml_quant_factor((double)in * (double)scales[c] /
-				      (double)out, &factor))
-			return cml_refuse(node, CML_MODEL_QUANTIZATION,
-					  "output's scale is too small for its "
-					  "inputs'");
-		numbers[c] = bias ? bias[c] : 0;
-		numbers[conv->channels + c] = factor.multiplier;
-		numbers[2 * conv->channels + c] = factor.shift;
+	for (int32_t c = 0; !status && c < conv->out_c; c++) {
+		if (!wide)
+			conv->numbers[c] = bias ? bias[c] : 0;
+		status = fill_factor(node,
+				     cml_weighted_factor(node, at, scales[c]),
+				     max_shift, conv->channels, factors + c);
 	}
+
+	return status;
+}
+
+/* Parameters without anything in them but the numbers of channels. */
+static enum cml_status make(struct cml_node *node, int32_t channels,
+			    struct cml_conv **conv)
+{
+	int32_t whole = (channels + CML_CHANNEL_GROUP - 1) /
+			CML_CHANNEL_GROUP * CML_CHANNEL_GROUP;
+	size_t size = sizeof(**conv);
+	enum cml_status status = CML_INTERNAL;
+	void *memory = NULL;
+
+	switch (cml_node_input(node, INPUT)->type) {
+	case CML_TFLITE_INT8:
+		size += S8_ARRAYS * sizeof(int32_t) * whole;
+		break;
+	case CML_TFLITE_INT16:
+		size += S16_ARRAYS * sizeof(int32_t) * whole;
+		break;
+	default:
+		break;
+	}
+	status = cml_node_params(node, size, &memory);
+	if (status)
+		return status;
+	*conv = memory;
+	(*conv)->out_c = channels;
+	(*conv)->channels = whole;
 
 	return CML_OK;
 }
@@ -152,52 +146,31 @@ enum cml_status cml_conv_prepare(struct cml_node *node,
 				 const struct cml_conv_options *options,
 				 int32_t axis, struct cml_conv **conv)
 {
-	const struct cml_tensor *output = cml_node_output(node, 0);
-	struct cml_conv *made = NULL;
-	enum cml_status status = check_tensors(node);
-	int32_t channels = 0;
-	int32_t whole = 0;
-	void *memory = NULL;
-	float *scales = NULL;
+	const struct cml_weighted at = {
+		.input = INPUT, .weights = WEIGHTS, .bias = BIAS,
+		.axis = axis, .bias_type = options->bias_type,
+	};
+	enum cml_status status = check_tensors(node, &at);
+	const float *scales = NULL;
 
-	if (status)
-		return status;
-	channels = cml_node_input(node, WEIGHTS)->dims[axis];
-	if (channels > CML_CONV_MAX_CHANNELS)
-		return cml_refuse(node, CML_MODEL_LIMIT,
-				  "more than 262144 output channels");
-	status = cml_node_temporary(node, channels * sizeof(*scales), &memory);
-	if (status)
-		return status;
-	scales = memory;
-	status = cml_node_channel_scales(node, WEIGHTS, axis, channels, scales);
 	if (!status)
-		status = check_bias(node, channels, scales);
-	if (status)
-		return status;
-
-	whole = (channels + CML_CHANNEL_GROUP - 1) / CML_CHANNEL_GROUP *
-		CML_CHANNEL_GROUP;
-	status = cml_node_params(node, sizeof(*made) + ARRAYS * sizeof(int32_t) *
-				 whole, &memory);
-	if (status)
-		return status;
-	made = memory;
-	made->out_c = channels;
-	made->channels = whole;
-	made->input_zero_point = cml_node_input(node, INPUT)->zero_point;
-	made->output_zero_point = output->zero_point;
-	status = fill_shape(node, options, made);
+		status = cml_weighted_scales(node, &at, &scales);
 	if (!status)
-		status = fill_numbers(node, scales, made);
+		status = make(node, cml_node_input(node, WEIGHTS)->dims[axis],
+			      conv);
+	if (!status)
+		status = fill_shape(node, options, *conv);
+	if (!status && scales)
+		status = fill_numbers(node, &at, scales, *conv);
+	if (!status)
+		status = cml_weighted_bounds(node, options->activation,
+					     &(*conv)->bounds);
 	if (status)
 		return status;
-	if (!cml_quant_activation(options->activation, output->scale,
-				  output->zero_point, &made->min, &made->max))
-		return cml_refuse(node, CML_MODEL_UNSUPPORTED_OP,
-				  "fused activation is unknown or does not fit "
-				  "the output's scale");
-	*conv = made;
+	(*conv)->input_zero_point = cml_node_input(node, INPUT)->zero_point;
+	(*conv)->output_zero_point = (*conv)->bounds.zero_point;
+	(*conv)->min = (*conv)->bounds.min;
+	(*conv)->max = (*conv)->bounds.max;
 
 	return CML_OK;
 }

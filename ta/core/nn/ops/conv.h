@@ -3,6 +3,7 @@
 #ifndef CML_OPS_CONV_H
 #define CML_OPS_CONV_H
 
+#include "weights.h"
 #include "window.h"
 
 /* Kernels may load per-channel numbers in groups of this many. */
@@ -11,7 +12,10 @@
 #define CML_CONV_MAX_PATCH	65536
 #define CML_CONV_MAX_CHANNELS	(1 << 18)
 
-/* Parameters. Accumulators are 32 bits and wrap, in every kernel alike. */
+/*
+ * Parameters. Accumulators of int8 are 32 bits and wrap, in every kernel
+ * alike; those of int16 are 64 bits.
+ */
 struct cml_conv {
 	int32_t batch;
 	int32_t in_h, in_w, in_c;
@@ -21,6 +25,8 @@ struct cml_conv {
 	int32_t dilation_h, dilation_w;
 	int32_t pad_h, pad_w;		/* above and left of the input */
 	int32_t depth_multiplier;	/* depthwise: out_c = in_c times it */
+	struct cml_bounds bounds;	/* of any type; for int8 again below */
+	/* int8 */
 	int32_t input_zero_point, output_zero_point;	/* -128 to 127 */
 	int32_t min, max;		/* of the output, within int8 */
 	/*
@@ -31,15 +37,16 @@ struct cml_conv {
 	uint32_t run;			/* conv_s8_scalar.c: sums that fit */
 	int32_t channels;		/* out_c up to a whole group */
 	/*
-	 * By channel: bias, multiplier, shift (struct cml_factor). The bias has
-	 * -input_zero_point times the sum of the channel's weights in it, so
-	 * kernels multiply inputs as they are, and padding reads as
+	 * int16, by channel: multiplier, shift. float32: nothing.
+	 * int8, by channel: bias, multiplier, shift (struct cml_factor). The
+	 * bias has -input_zero_point times the sum of the channel's weights in
+	 * it, so kernels multiply inputs as they are, and padding reads as
 	 * input_zero_point.
 	 */
 	int32_t numbers[];
 };
 
-/* One call of a kernel: output pixels, counted through the batch. */
+/* One call of an int8 kernel: output pixels, counted through the batch. */
 struct cml_conv_call {
 	const struct cml_conv *conv;
 	const int8_t *input;
@@ -57,17 +64,23 @@ struct cml_conv_call {
 struct cml_conv_options {
 	uint32_t padding, activation;
 	int32_t stride_h, stride_w, dilation_h, dilation_w;
+	uint32_t bias_type;		/* as struct cml_weighted has it */
 };
+
+/* int16: by output channel, from the sum to the output */
+static inline struct cml_factor cml_conv_factor(const struct cml_conv *conv,
+						int32_t channel)
+{
+	return (struct cml_factor){
+		.multiplier = conv->numbers[channel],
+		.shift = conv->numbers[conv->channels + channel],
+	};
+}
 
 /* Weights of one output channel. */
 static inline size_t cml_conv_patch(const struct cml_conv *conv)
 {
 	return (size_t)conv->kernel_h * conv->kernel_w * conv->in_c;
-}
-
-static inline int32_t *cml_conv_bias(struct cml_conv *conv)
-{
-	return conv->numbers;
 }
 
 /*
@@ -77,10 +90,20 @@ static inline int32_t *cml_conv_bias(struct cml_conv *conv)
 enum cml_status cml_conv_prepare(struct cml_node *node,
 				 const struct cml_conv_options *options,
 				 int32_t axis, struct cml_conv **conv);
-/* When the bias is whole. @patch: weights of a channel */
+/* int8, when the bias is whole. @patch: weights of a channel */
 void cml_conv_set_fast(struct cml_conv *conv, int32_t patch);
 struct cml_conv_call cml_conv_call(const struct cml_run *run,
 				   const struct cml_op *op, uint32_t tile);
+
+/* A tile, of any shape (conv_f32.c, conv_s16.c) */
+void cml_conv_f32(const struct cml_run *run, const struct cml_op *op,
+		  uint32_t tile);
+void cml_depthwise_f32(const struct cml_run *run, const struct cml_op *op,
+		       uint32_t tile);
+void cml_conv_s16(const struct cml_run *run, const struct cml_op *op,
+		  uint32_t tile);
+void cml_depthwise_s16(const struct cml_run *run, const struct cml_op *op,
+		       uint32_t tile);
 
 /*
  * The values under the kernel for output pixel (@oy, @ox) of @image, in a row:
@@ -90,7 +113,7 @@ const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
 			      int32_t oy, int32_t ox, bool in_place,
 			      int8_t *row);
 
-/* CONV_2D without vectors; call->weights are packed. */
+/* CONV_2D of int8 without vectors; call->weights are packed. */
 void cml_conv_s8_scalar(const struct cml_conv_call *call);
 size_t cml_conv_s8_scalar_scratch(const struct cml_conv *conv);
 size_t cml_conv_s8_scalar_packed_size(const struct cml_conv *conv);

@@ -2,9 +2,11 @@
 #include "conv.h"
 
 enum { CONV_PADDING = 0, CONV_STRIDE_W = 1, CONV_STRIDE_H = 2,
-       CONV_ACTIVATION = 3, CONV_DILATION_W = 4, CONV_DILATION_H = 5 };
+       CONV_ACTIVATION = 3, CONV_DILATION_W = 4, CONV_DILATION_H = 5,
+       CONV_BIAS_TYPE = 6 };
 
-enum { SCALAR, NEON, DOTPROD, I8MM };
+/* Kernels: of int8, then of int16 and float32 */
+enum { SCALAR, NEON, DOTPROD, I8MM, S16, F32 };
 
 #if defined(__aarch64__)
 static uint16_t best_kernel(uint32_t cpu)
@@ -57,6 +59,20 @@ static void complete_bias(struct cml_conv *conv, const int8_t *weights)
 	}
 }
 
+static enum cml_status finish_s8(struct cml_node *node, struct cml_conv *conv)
+{
+	size_t patch = cml_conv_patch(conv);
+
+	if (patch > CML_CONV_MAX_PATCH)
+		return cml_refuse(node, CML_MODEL_LIMIT,
+				  "more than 65536 weights a channel");
+	complete_bias(conv, cml_node_constant(node, 1));
+	cml_conv_set_fast(conv, patch);
+	choose_kernel(node, conv);
+
+	return CML_OK;
+}
+
 static enum cml_status prepare(struct cml_node *node)
 {
 	struct cml_fb_table table = node->tflite.options;
@@ -68,6 +84,7 @@ static enum cml_status prepare(struct cml_node *node)
 		.stride_w = cml_fb_i32(fb, table, CONV_STRIDE_W, 0),
 		.dilation_h = cml_fb_i32(fb, table, CONV_DILATION_H, 1),
 		.dilation_w = cml_fb_i32(fb, table, CONV_DILATION_W, 1),
+		.bias_type = cml_fb_u8(fb, table, CONV_BIAS_TYPE, 0),
 	};
 	const struct cml_tensor *weights = cml_node_input(node, 1);
 	struct cml_conv *conv = NULL;
@@ -81,13 +98,15 @@ static enum cml_status prepare(struct cml_node *node)
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "weights do not have the input's channels "
 				  "(grouped convolution is not supported)");
-	patch = (uint64_t)conv->kernel_h * conv->kernel_w * conv->in_c;
-	if (patch > CML_CONV_MAX_PATCH)
-		return cml_refuse(node, CML_MODEL_LIMIT,
-				  "more than 65536 weights a channel");
-	complete_bias(conv, cml_node_constant(node, 1));
-	cml_conv_set_fast(conv, patch);
-	choose_kernel(node, conv);
+	if (weights->type == CML_TFLITE_FLOAT32)
+		node->op->kernel = F32;
+	else if (cml_node_input(node, 0)->type == CML_TFLITE_INT16)
+		node->op->kernel = S16;
+	else
+		status = finish_s8(node, conv);
+	if (status)
+		return status;
+	patch = cml_conv_patch(conv);
 	pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
 	node->macs = patch * conv->out_c * pixels;
 	cml_node_tiles(node, pixels, patch * conv->out_c);
@@ -95,8 +114,8 @@ static enum cml_status prepare(struct cml_node *node)
 	return CML_OK;
 }
 
-static void run(const struct cml_run *run, const struct cml_op *op,
-		uint32_t tile)
+static void run_s8(const struct cml_run *run, const struct cml_op *op,
+		   uint32_t tile)
 {
 	struct cml_conv_call call = cml_conv_call(run, op, tile);
 
@@ -119,14 +138,32 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 }
 
+static void run(const struct cml_run *run, const struct cml_op *op,
+		uint32_t tile)
+{
+	switch (op->kernel) {
+	case F32:
+		cml_conv_f32(run, op, tile);
+		break;
+	case S16:
+		cml_conv_s16(run, op, tile);
+		break;
+	default:
+		run_s8(run, op, tile);
+		break;
+	}
+}
+
 const struct cml_op_type cml_op_conv_2d = {
 	.name = "CONV_2D",
 	.builtin_code = CML_OP_CONV_2D,
 	.options_type = 1,
 	.max_version = 8,
-	.types = CML_S8,
+	.types = CML_S8 | CML_S16 | CML_F32,
 	.min_inputs = 2, .max_inputs = 3,
 	.min_outputs = 1, .max_outputs = 1,
+	.notes = "Weights and bias are constants; no groups; int16 has int8 "
+		 "weights and an int64 bias.",
 	.prepare = prepare,
 	.run = run,
 	.pack = pack,

@@ -7,7 +7,8 @@ enum { DEPTHWISE_PADDING = 0, DEPTHWISE_STRIDE_W = 1, DEPTHWISE_STRIDE_H = 2,
        DEPTHWISE_MULTIPLIER = 3, DEPTHWISE_ACTIVATION = 4,
        DEPTHWISE_DILATION_W = 5, DEPTHWISE_DILATION_H = 6 };
 
-enum { PORTABLE, NEON };
+/* Kernels: of int8, then of int16 and float32 */
+enum { PORTABLE, NEON, S16, F32 };
 
 /* Sum over the patch whose upper left tap is at (@y0, @x0) of @image. */
 static int32_t patch_sum(const struct cml_conv_call *call, const int8_t *image,
@@ -108,6 +109,20 @@ static void complete_bias(struct cml_conv *conv, const int8_t *weights)
 					      conv->input_zero_point);
 }
 
+static enum cml_status finish_s8(struct cml_node *node, struct cml_conv *conv)
+{
+	int64_t patch = (int64_t)conv->kernel_h * conv->kernel_w;
+
+	if (patch > CML_CONV_MAX_PATCH)
+		return cml_refuse(node, CML_MODEL_LIMIT,
+				  "more than 65536 weights a channel");
+	complete_bias(conv, cml_node_constant(node, 1));
+	cml_conv_set_fast(conv, patch);
+	choose_kernel(node, conv);
+
+	return CML_OK;
+}
+
 static enum cml_status prepare(struct cml_node *node)
 {
 	struct cml_fb_table table = node->tflite.options;
@@ -137,13 +152,15 @@ static enum cml_status prepare(struct cml_node *node)
 				  "weights' channels are not the input's times "
 				  "the depth multiplier");
 	conv->depth_multiplier = multiplier;
+	if (cml_node_input(node, 1)->type == CML_TFLITE_FLOAT32)
+		node->op->kernel = F32;
+	else if (cml_node_input(node, 0)->type == CML_TFLITE_INT16)
+		node->op->kernel = S16;
+	else
+		status = finish_s8(node, conv);
+	if (status)
+		return status;
 	patch = (uint64_t)conv->kernel_h * conv->kernel_w;
-	if (patch > CML_CONV_MAX_PATCH)
-		return cml_refuse(node, CML_MODEL_LIMIT,
-				  "more than 65536 weights a channel");
-	complete_bias(conv, cml_node_constant(node, 1));
-	cml_conv_set_fast(conv, patch);
-	choose_kernel(node, conv);
 	pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
 	node->macs = patch * conv->out_c * pixels;
 	cml_node_tiles(node, pixels, patch * conv->out_c);
@@ -154,8 +171,19 @@ static enum cml_status prepare(struct cml_node *node)
 static void run(const struct cml_run *run, const struct cml_op *op,
 		uint32_t tile)
 {
-	struct cml_conv_call call = cml_conv_call(run, op, tile);
+	struct cml_conv_call call = { 0 };
 
+	switch (op->kernel) {
+	case F32:
+		cml_depthwise_f32(run, op, tile);
+		return;
+	case S16:
+		cml_depthwise_s16(run, op, tile);
+		return;
+	default:
+		call = cml_conv_call(run, op, tile);
+		break;
+	}
 #if defined(__aarch64__)
 	if (op->kernel == NEON) {
 		call.weights = cml_op_packed(run, op);
@@ -171,9 +199,11 @@ const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.builtin_code = CML_OP_DEPTHWISE_CONV_2D,
 	.options_type = 2,
 	.max_version = 7,
-	.types = CML_S8,
+	.types = CML_S8 | CML_S16 | CML_F32,
 	.min_inputs = 2, .max_inputs = 3,
 	.min_outputs = 1, .max_outputs = 1,
+	.notes = "Weights and bias are constants; int16 has int8 weights and "
+		 "an int64 bias.",
 	.prepare = prepare,
 	.run = run,
 	.pack = pack,
