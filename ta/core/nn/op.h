@@ -5,7 +5,8 @@
  * prepare() is given a node of a model that is not trusted. It checks all
  * that run() will rely on, fills its parameters, and says how much scratch it
  * needs and into how many tiles it falls. run() computes one tile; it cannot
- * fail, and the same tile run again writes the same bytes.
+ * fail. Tiles may run in any order and at the same time; the same tile run
+ * again writes the same bytes, unless the operator is computed in place.
  *
  * Each operator has a file, op_<name>.c, and a line in op_table.c.
  */
@@ -82,6 +83,7 @@ struct cml_op_type {
 	/* The first min_inputs have to be there. */
 	uint8_t min_inputs, max_inputs;
 	uint8_t min_outputs, max_outputs;
+	uint32_t empty_inputs;		/* bits: inputs without elements are fine */
 	const char *notes;		/* for docs/operators.md; may be NULL */
 	enum cml_status (*prepare)(struct cml_node *node);
 	void (*run)(const struct cml_run *run, const struct cml_op *op,
@@ -111,8 +113,9 @@ static inline enum cml_status cml_refuse(struct cml_node *node,
 }
 
 /*
- * Operands. Counts were checked against the type's; inputs that are required
- * are there, written or constant, and not of size 0. NULL: optional, absent.
+ * Operands. Counts were checked against the type's; inputs are written or
+ * constant, and have elements unless the type says otherwise; those that are
+ * required are there. NULL: optional, absent.
  */
 const struct cml_tensor *cml_node_input(const struct cml_node *node,
 					size_t index);

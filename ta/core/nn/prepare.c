@@ -430,6 +430,11 @@ static enum cml_status check_inputs(struct cml_build *build,
 			return cml_build_refuse(build, CML_MODEL_MALFORMED,
 						"a tensor is read before it is "
 						"written");
+		if (!build->tensors[index].count &&
+		    !(i < 32 && type->empty_inputs >> i & 1))
+			return cml_build_refuse(build, CML_MODEL_SHAPE,
+						"operator is given a tensor "
+						"without elements");
 	}
 	for (size_t i = 0; i < op->output_count; i++)
 		if (build->operands[op->operands + op->input_count + i] < 0)
@@ -473,6 +478,12 @@ static enum cml_status compute(struct cml_build *build, struct cml_op *op,
 		if (build->roles[index] != CML_ROLE_NONE)
 			return cml_build_refuse(build, CML_MODEL_MALFORMED,
 						"a tensor is written twice");
+		if (!cml_tflite_type_size(tensor->type) ||
+		    tensor->type == CML_TFLITE_FLOAT16)
+			return cml_build_refuse(build,
+						CML_MODEL_UNSUPPORTED_TYPE,
+						"result is of a type that is "
+						"not supported");
 		tensor->place = CML_PLACE_GRAPH;
 		build->roles[index] = CML_ROLE_CONSTANT;
 		if (!tensor->size)
