@@ -9,6 +9,8 @@
 	X(arg_min) \
 	X(average_pool_2d) \
 	X(batch_to_space_nd) \
+	X(broadcast_to) \
+	X(concatenation) \
 	X(conv_2d) \
 	X(cumsum) \
 	X(depth_to_space) \
@@ -21,6 +23,8 @@
 	X(fill) \
 	X(floor_div) \
 	X(floor_mod) \
+	X(gather) \
+	X(gather_nd) \
 	X(gelu) \
 	X(greater) \
 	X(greater_equal) \
@@ -38,9 +42,13 @@
 	X(maximum) \
 	X(mean) \
 	X(minimum) \
+	X(mirror_pad) \
 	X(mul) \
 	X(not_equal) \
 	X(one_hot) \
+	X(pack) \
+	X(pad) \
+	X(padv2) \
 	X(pow) \
 	X(prelu) \
 	X(range) \
@@ -53,18 +61,26 @@
 	X(reshape) \
 	X(resize_bilinear) \
 	X(resize_nearest_neighbor) \
+	X(reverse_v2) \
 	X(select) \
 	X(select_v2) \
 	X(shape) \
+	X(slice) \
 	X(softmax) \
 	X(space_to_batch_nd) \
 	X(space_to_depth) \
+	X(split) \
+	X(split_v) \
 	X(squared_difference) \
 	X(squeeze) \
+	X(strided_slice) \
 	X(sub) \
 	X(sum) \
 	X(tanh) \
+	X(tile) \
 	X(topk_v2) \
+	X(transpose) \
+	X(unpack) \
 	X(zeros_like)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
