@@ -1238,3 +1238,112 @@ def test_bad_broadcasts_are_refused(engines: list[Engine]) -> None:
     one("as many numbers", numbers(3))
     one("as many numbers", numbers(1, 4, 3))
     one("more dimensions", numbers(3), (3,))
+
+
+# Of constants -------------------------------------------------------------------------------------
+
+
+def one_of_each() -> dict[str, Model]:
+    """A model for each operator, whose input is of shape [2, 3, 4]."""
+    shape = [2, 3, 4]
+    around = np.array([[0, 1], [1, 1], [0, 0]], np.int32)
+    where = np.array(1, np.int32)
+    joined = options("Concatenation", axis=1, fusedActivationFunction=0)
+    thirds = [[2, 1, 4]] * 3
+    last = numbers(2, 3)
+    pairs = np.array([[0, 1], [1, 2]], np.int32)
+    cut = strided_slice(INT8, shape, [(1, 0, 1), (-1, 0, -2)], [2, 4], endMask=2, shrinkAxisMask=1)
+    made = [
+        build("CONCATENATION", INT8, [shape, shape], [], [[2, 6, 4]], joined),
+        build("PACK", INT8, [shape, shape], [], [[2, 2, 3, 4]], options("Pack", valuesCount=2)),
+        build("SPLIT", INT8, [shape], [where], thirds, options("Split", numSplits=3), order=[1, 0]),
+        build(
+            "SPLIT_V",
+            INT8,
+            [shape],
+            [numbers(1, -1), where],
+            [[2, 1, 4], [2, 2, 4]],
+            options("SplitV", numSplits=2),
+        ),
+        build("UNPACK", INT8, [shape], [], [[2, 4]] * 3, options("Unpack", axis=1, num=3)),
+        build("PAD", INT8, [shape], [around], [[3, 5, 4]], options("Pad"), zero_point=5),
+        build("MIRROR_PAD", INT8, [shape], [around], [[3, 5, 4]], options("MirrorPad", mode=1)),
+        build(
+            "SLICE",
+            INT8,
+            [shape],
+            [numbers(0, 1, 2), numbers(1, 2, -1)],
+            [[1, 2, 2]],
+            options("Slice"),
+        ),
+        cut,
+        build("TRANSPOSE", INT8, [shape], [numbers(2, 0, 1)], [[4, 2, 3]], options("Transpose")),
+        build("REVERSE_V2", INT8, [shape], [numbers(1, 2)], [shape], options("ReverseV2")),
+        build("GATHER", INT8, [shape], [last], [[2, 3, 2]], options("Gather", axis=2, batchDims=0)),
+        build("GATHER_ND", INT8, [shape], [pairs], [[2, 4]], options("GatherNd")),
+        build("TILE", INT8, [shape], [numbers(1, 2, 3)], [[2, 6, 12]], options("Tile")),
+        build(
+            "BROADCAST_TO",
+            INT8,
+            [shape],
+            [numbers(2, 2, 3, 4)],
+            [[2, 2, 3, 4]],
+            options("BroadcastTo"),
+            version=2,
+        ),
+    ]
+    return {model_name(model): model for model in made}
+
+
+def model_name(model: Model) -> str:
+    code = model.model.operatorCodes[0].builtinCode
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items()}
+    return str(names[code])
+
+
+@pytest.mark.parametrize("name", list(one_of_each()))
+def test_constants_are_moved_while_preparing(engines: list[Engine], name: str) -> None:
+    """What the operator computes is then an output, and an input that nobody reads is there too."""
+    rng = np.random.default_rng(10)
+    model = one_of_each()[name]
+    check(engines, model, rng)
+    for tensor in model.graph.inputs:
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(draw_values(model, tensor, rng).tobytes(), np.uint8)
+        model.graph.tensors[tensor].buffer = len(model.model.buffers)
+        model.model.buffers.append(buffer)
+    model.graph.inputs = [model.tensor([1], type_=FLOAT32)]
+    check(engines, model, rng)
+
+
+def test_constants_without_elements_are_moved_too(engines: list[Engine]) -> None:
+    """By nothing: LiteRT cannot have most of these. The result is joined with something."""
+    empty = np.zeros((2, 0, 3), np.int32)
+    huge = 1 << 24
+    cases: list[tuple[str, list[Array], list[int], Any]] = [
+        ("TRANSPOSE", [numbers(2, 1, 0)], [3, 0, 2], None),
+        ("REVERSE_V2", [numbers(0, 1, 2)], [2, 0, 3], None),
+        ("SLICE", [numbers(1, 0, 0), numbers(1, 0, -1)], [1, 0, 3], None),
+        ("TILE", [numbers(2, 5, 1)], [4, 0, 3], None),
+        ("TILE", [numbers(huge // 2, 1, huge // 3)], [huge, 0, huge // 3 * 3], None),
+        ("BROADCAST_TO", [numbers(huge // 2, 2, 0, 3)], [huge // 2, 2, 0, 3], None),
+        ("PACK", [], [2, 1, 0, 3], options("Pack", axis=1, valuesCount=1)),
+        ("UNPACK", [], [2, 0], None),
+    ]
+    for name, constants, shape, made in cases:
+        model = Model()
+        inputs = [model.tensor(empty.shape, data=empty, type_=INT32)]
+        inputs += [model.tensor(data.shape, data=data, type_=INT32) for data in constants]
+        outputs = [model.tensor(shape, type_=INT32)]
+        if name == "UNPACK":
+            made = options("Unpack", axis=2, num=3)
+            outputs += [model.tensor(shape, type_=INT32) for _ in range(2)]
+        add(model, name, inputs, outputs, made, version=2 if name == "BROADCAST_TO" else 1)
+        source = model.tensor([3, 1], type_=INT32)
+        target = model.tensor([1, 3], type_=INT32)
+        told = model.tensor([2], data=numbers(1, 3), type_=INT32)
+        add(model, "RESHAPE", [source, told], [target])
+        model.graph.inputs, model.graph.outputs = [source], [target]
+        for engine in engines:
+            value = np.arange(3, dtype=np.int32).reshape(3, 1)
+            np.testing.assert_array_equal(engine.run(model.pack(), [value])[0], value.T)
