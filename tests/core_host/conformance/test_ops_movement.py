@@ -230,10 +230,6 @@ def test_bad_concatenations_are_refused(engines: list[Engine]) -> None:
     def type_(graph: Any) -> None:
         graph.tensors[1].type = UINT8
 
-    def unknown(graph: Any) -> None:
-        for tensor in graph.tensors:
-            tensor.type = schema.TensorType.COMPLEX64
-
     one(axis(3), Status.MODEL_SHAPE, "axis")
     one(axis(-4), Status.MODEL_SHAPE, "axis")
     one(axis(-(2**31)), Status.MODEL_SHAPE, "axis")
@@ -245,13 +241,15 @@ def test_bad_concatenations_are_refused(engines: list[Engine]) -> None:
     one(absent, Status.MODEL_MALFORMED, "lacks")
     one(activation, Status.MODEL_UNSUPPORTED_OP, "activation")
     one(type_, Status.MODEL_UNSUPPORTED_TYPE, "types")
-    assert refused_type(engine, unknown)
 
 
-def refused_type(engine: Engine, bend: Any) -> bool:
-    model = concatenation(INT8, [1, 2], [2, 2, 3], 1)
-    bend(model.graph)
-    return refused(engine, model).status == Status.MODEL_UNSUPPORTED_TYPE
+def test_constants_of_unknown_types_are_not_moved(engines: list[Engine]) -> None:
+    for name, model in one_of_each().items():
+        data = np.zeros(24, np.int64)
+        strange = model.tensor([2, 3, 4], data=data, type_=schema.TensorType.COMPLEX64)
+        inputs = model.graph.operators[0].inputs
+        inputs[1 if name == "SPLIT" else 0] = strange
+        assert_refused(engines[0], model, Status.MODEL_UNSUPPORTED_TYPE, "type")
 
 
 @relaxed
@@ -285,7 +283,12 @@ def test_pack(
 
 def test_bad_packs_are_refused(engines: list[Engine]) -> None:
     def one(status: Status, reason: str, **fields: Any) -> None:
-        values = {"axis": 0, "count": 2, "sources": [[2, 3], [2, 3]], "target": [2, 2, 3]} | fields
+        values: dict[str, Any] = {
+            "axis": 0,
+            "count": 2,
+            "sources": [[2, 3], [2, 3]],
+            "target": [2, 2, 3],
+        } | fields
         made = options("Pack", axis=values["axis"], valuesCount=values["count"])
         model = build("PACK", INT8, values["sources"], [], [values["target"]], made)
         assert_refused(engines[0], model, status, reason)
@@ -345,7 +348,11 @@ def test_split_of_a_large_tensor(engines: list[Engine], axis: int) -> None:
 
 def test_bad_splits_are_refused(engines: list[Engine]) -> None:
     def one(status: Status, reason: str, **fields: Any) -> None:
-        values = {"axis": numbers(1), "count": 2, "targets": [[2, 2], [2, 2]]} | fields
+        values: dict[str, Any] = {
+            "axis": numbers(1),
+            "count": 2,
+            "targets": [[2, 2], [2, 2]],
+        } | fields
         made = options("Split", numSplits=values["count"])
         model = build(
             "SPLIT", INT8, [[2, 4]], [values["axis"]], values["targets"], made, order=[1, 0]
@@ -400,7 +407,7 @@ def test_split_v(
 
 def test_bad_splits_to_sizes_are_refused(engines: list[Engine]) -> None:
     def one(status: Status, reason: str, **fields: Any) -> None:
-        values = {
+        values: dict[str, Any] = {
             "sizes": numbers(1, 3),
             "axis": numbers(1),
             "count": 2,
@@ -452,7 +459,12 @@ def test_unpack(
 
 def test_bad_unpacks_are_refused(engines: list[Engine]) -> None:
     def one(status: Status, reason: str, **fields: Any) -> None:
-        values = {"axis": 0, "count": 2, "source": [2, 3], "targets": [[3], [3]]} | fields
+        values: dict[str, Any] = {
+            "axis": 0,
+            "count": 2,
+            "source": [2, 3],
+            "targets": [[3], [3]],
+        } | fields
         made = options("Unpack", axis=values["axis"], num=values["count"])
         model = build("UNPACK", INT8, [values["source"]], [], values["targets"], made)
         assert_refused(engines[0], model, status, reason)
@@ -567,7 +579,7 @@ def test_pad_of_a_large_tensor(engines: list[Engine], type_: int, around: list[l
 
 def test_bad_pads_are_refused(engines: list[Engine]) -> None:
     def one(status: Status, reason: str, **fields: Any) -> None:
-        values = {
+        values: dict[str, Any] = {
             "source": [2, 3],
             "borders": np.array([[1, 1], [0, 2]], np.int32),
             "target": [4, 5],
@@ -704,7 +716,11 @@ def test_slice(
 
 def test_bad_slices_are_refused(engines: list[Engine]) -> None:
     def one(status: Status, reason: str, **fields: Any) -> None:
-        values = {"begin": numbers(1, 0), "size": numbers(1, 2), "target": [1, 2]} | fields
+        values: dict[str, Any] = {
+            "begin": numbers(1, 0),
+            "size": numbers(1, 2),
+            "target": [1, 2],
+        } | fields
         told = [values["begin"], values["size"]]
         model = build("SLICE", INT8, [[2, 3]], told, [values["target"]], options("Slice"))
         assert_refused(engines[0], model, status, reason)
@@ -741,7 +757,7 @@ def strided_slice(
 def slices(draw: st.DrawFn) -> tuple[tuple[int, ...], list[tuple[int, int, int]], dict[str, int]]:
     """A shape, a begin, end and stride for each dimension, and masks; not empty."""
     shape = draw(shapes(1, 5, 6))
-    specs = []
+    specs: list[tuple[int, int, int]] = []
     masks = dict.fromkeys(SLICES, 0)
     whole = draw(st.none() | st.tuples(st.integers(0, 5), st.integers(1, 3)))
     added = draw(st.integers(0, 6 - len(shape)))
@@ -1071,7 +1087,7 @@ def test_gather_with_an_index_out_of_range(engines: list[Engine], dtype: type) -
 
 def test_bad_gathers_are_refused(engines: list[Engine]) -> None:
     def one(status: Status, reason: str, **fields: Any) -> None:
-        values = {
+        values: dict[str, Any] = {
             "axis": 1,
             "batch": 0,
             "indices": numbers(0, 1),
@@ -1240,7 +1256,7 @@ def test_bad_broadcasts_are_refused(engines: list[Engine]) -> None:
     one("more dimensions", numbers(3), (3,))
 
 
-# Of constants -------------------------------------------------------------------------------------
+# Of constants, and of nothing ---------------------------------------------------------------------
 
 
 def one_of_each() -> dict[str, Model]:
@@ -1314,6 +1330,36 @@ def test_constants_are_moved_while_preparing(engines: list[Engine], name: str) -
         model.model.buffers.append(buffer)
     model.graph.inputs = [model.tensor([1], type_=FLOAT32)]
     check(engines, model, rng)
+
+
+def test_what_does_not_move_anything_stays_where_it_is(engines: list[Engine]) -> None:
+    """Between operators that do: the result lies where the input was, if nobody else reads it."""
+    shape = [1, 4, 5]
+    for shared in (False, True):
+        model = Model()
+        tensors = [model.tensor([1, 5, 4]), *(model.tensor(shape) for _ in range(7))]
+        zeros = model.tensor([3], data=numbers(0, 0, 0), type_=INT32)
+        ones = model.tensor([3], data=numbers(1, 1, 1), type_=INT32)
+        told = model.tensor([3], data=numbers(*shape), type_=INT32)
+        turned = model.tensor([3], data=numbers(0, 2, 1), type_=INT32)
+        order = model.tensor([3], data=numbers(1, 0, 2), type_=INT32)
+        one = model.tensor([1], data=numbers(0), type_=INT32)
+        back = model.tensor([1], data=numbers(2), type_=INT32)
+        tensors[4] = model.tensor([4, 1, 5])
+        steps: list[tuple[str, list[int], Any]] = [
+            ("TRANSPOSE", [turned], options("Transpose")),
+            ("SLICE", [zeros, told], options("Slice")),
+            ("TILE", [ones], options("Tile")),
+            ("TRANSPOSE", [order], options("Transpose")),
+            ("TRANSPOSE", [order], options("Transpose")),
+            ("REVERSE_V2", [one], options("ReverseV2")),
+            ("REVERSE_V2", [back], options("ReverseV2")),
+        ]
+        for i, (name, constants, made) in enumerate(steps):
+            add(model, name, [tensors[i], *constants], [tensors[i + 1]], made)
+        model.graph.inputs = tensors[:1]
+        model.graph.outputs = [tensors[7], tensors[3]] if shared else [tensors[7]]
+        check(engines, model, np.random.default_rng(11))
 
 
 def test_constants_without_elements_are_moved_too(engines: list[Engine]) -> None:
