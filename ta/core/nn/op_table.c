@@ -11,8 +11,10 @@
 	X(average_pool_2d) \
 	X(batch_matmul) \
 	X(batch_to_space_nd) \
+	X(broadcast_to) \
 	X(cast) \
 	X(ceil) \
+	X(concatenation) \
 	X(conv_2d) \
 	X(cos) \
 	X(cumsum) \
@@ -30,6 +32,8 @@
 	X(floor_div) \
 	X(floor_mod) \
 	X(fully_connected) \
+	X(gather) \
+	X(gather_nd) \
 	X(gelu) \
 	X(greater) \
 	X(greater_equal) \
@@ -49,10 +53,14 @@
 	X(maximum) \
 	X(mean) \
 	X(minimum) \
+	X(mirror_pad) \
 	X(mul) \
 	X(neg) \
 	X(not_equal) \
 	X(one_hot) \
+	X(pack) \
+	X(pad) \
+	X(padv2) \
 	X(pow) \
 	X(prelu) \
 	X(quantize) \
@@ -70,6 +78,7 @@
 	X(reshape) \
 	X(resize_bilinear) \
 	X(resize_nearest_neighbor) \
+	X(reverse_v2) \
 	X(round) \
 	X(rsqrt) \
 	X(select) \
@@ -77,18 +86,25 @@
 	X(shape) \
 	X(sign) \
 	X(sin) \
+	X(slice) \
 	X(softmax) \
 	X(space_to_batch_nd) \
 	X(space_to_depth) \
+	X(split) \
+	X(split_v) \
 	X(sqrt) \
 	X(square) \
 	X(squared_difference) \
 	X(squeeze) \
+	X(strided_slice) \
 	X(sub) \
 	X(sum) \
 	X(tanh) \
+	X(tile) \
 	X(topk_v2) \
+	X(transpose) \
 	X(transpose_conv) \
+	X(unpack) \
 	X(zeros_like)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;

@@ -475,6 +475,9 @@ static enum cml_status compute(struct cml_build *build, struct cml_op *op,
 		struct cml_tensor *tensor = &build->tensors[index];
 		struct cml_block *block = &build->constants[index];
 
+		/* One without elements is a constant from the beginning. */
+		if (!tensor->count)
+			continue;
 		if (build->roles[index] != CML_ROLE_NONE)
 			return cml_build_refuse(build, CML_MODEL_MALFORMED,
 						"a tensor is written twice");
