@@ -232,8 +232,8 @@ def output_has_data(model: Model) -> None:
 
 @bent(Status.MODEL_UNSUPPORTED_OP, 1, "not supported")
 def unknown_operator(model: Model) -> None:
-    model.model.operatorCodes[DEPTHWISE].builtinCode = schema.BuiltinOperator.SOFTMAX
-    model.model.operatorCodes[DEPTHWISE].deprecatedBuiltinCode = schema.BuiltinOperator.SOFTMAX
+    model.model.operatorCodes[DEPTHWISE].builtinCode = schema.BuiltinOperator.UNIQUE
+    model.model.operatorCodes[DEPTHWISE].deprecatedBuiltinCode = schema.BuiltinOperator.UNIQUE
 
 
 @bent(Status.MODEL_UNSUPPORTED_OP, 1, "not supported")

@@ -13,18 +13,18 @@ PAGE = paths.project_dir() / "docs" / "operators.md"
 # enum cml_types
 TYPES = ("int8", "int16", "float32", "int32", "int64", "uint8", "bool")
 
-HEAD = """\
-# Operators of TensorFlow Lite that run in the TA
-
-Made from the engine's own table (`ta/core/nn/op_table.c`) by `REGEN=1 make core-test`; a test compares the two. Types are those of the first input. A model with any other
-operator, version or type is refused when it is loaded, by the operator's name, its place in the model and the reason ([errors](errors.md)).
-
-int8 results equal those of LiteRT's reference kernels bit for bit; `tests/core_host/conformance` compares each operator with LiteRT on generated cases. float32 is computed in
-single precision, in an order of its own: results differ in the last digits. Operators whose inputs are constants are computed once, when the model is loaded.
-
-| operator | types | newest version | notes |
-|---|---|---|---|
-"""
+HEAD = (
+    "# Operators of TensorFlow Lite that run in the TA\n\n"
+    "Made from the engine's own table (`ta/core/nn/op_table.c`) by `REGEN=1 make core-test`; a test"
+    " compares the two. Types are those of the first input. A model with any other operator,"
+    " version or type is refused when it is loaded, with the operator's place in the model and the"
+    " reason ([errors](errors.md)).\n\n"
+    "Integer results equal those of LiteRT's reference kernels bit for bit, but for what the notes"
+    " say; `tests/core_host/conformance` compares each operator with LiteRT on generated cases."
+    " float32 results of sums may differ in the last digits. Operators whose inputs are constants"
+    " are computed once, when the model is loaded.\n\n"
+    "| operator | types | newest version | notes |\n|---|---|---|---|\n"
+)
 
 
 def operators(driver: Driver) -> list[tuple[str, int, int, str]]:
