@@ -6,6 +6,7 @@
 	X(add) \
 	X(conv_2d) \
 	X(depthwise_conv_2d) \
+	X(detection_postprocess) \
 	X(expand_dims) \
 	X(reshape) \
 	X(squeeze)
