@@ -9,7 +9,11 @@
 	X(detection_postprocess) \
 	X(expand_dims) \
 	X(reshape) \
-	X(squeeze)
+	X(rnn) \
+	X(squeeze) \
+	X(svdf) \
+	X(unidirectional_sequence_lstm) \
+	X(unidirectional_sequence_rnn)
 
 #define DECLARE(name) extern const struct cml_op_type cml_op_ ## name;
 CML_ALL_OPS(DECLARE)
