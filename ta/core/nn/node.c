@@ -29,6 +29,16 @@ const struct cml_tensor *cml_node_output(const struct cml_node *node,
 	return operand(node, node->op->input_count + index);
 }
 
+const struct cml_tensor *cml_node_intermediate(const struct cml_node *node,
+					       size_t index)
+{
+	struct cml_fb_vector list = node->tflite.intermediates;
+	int32_t tensor = index < list.count ?
+			 cml_fb_i32_at(node->fb, list, index) : -1;
+
+	return tensor < 0 ? NULL : &node->build->tensors[tensor];
+}
+
 const void *cml_node_constant(const struct cml_node *node, size_t index)
 {
 	const struct cml_tensor *tensor = cml_node_input(node, index);

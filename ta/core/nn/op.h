@@ -106,6 +106,9 @@ const struct cml_tensor *cml_node_input(const struct cml_node *node,
 					size_t index);
 const struct cml_tensor *cml_node_output(const struct cml_node *node,
 					 size_t index);
+/* Of its type and quantisation alone is made use. NULL: absent. */
+const struct cml_tensor *cml_node_intermediate(const struct cml_node *node,
+					       size_t index);
 /* Elements of an input, if they are known now; else NULL. */
 const void *cml_node_constant(const struct cml_node *node, size_t index);
 /* As above, and refuses: "operator needs this to be a constant". */
