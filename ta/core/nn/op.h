@@ -122,6 +122,12 @@ enum cml_status cml_node_type(struct cml_node *node,
 enum cml_status cml_node_shape(struct cml_node *node,
 			       const struct cml_tensor *output, uint32_t rank,
 			       const int32_t *dims);
+/*
+ * As above, but where the file leaves the shape out (it says a scalar), the
+ * output takes this one: converters do not know what custom operators compute.
+ */
+enum cml_status cml_node_set_shape(struct cml_node *node, size_t output,
+				   uint32_t rank, const int32_t *dims);
 bool cml_same_shape(const struct cml_tensor *a, const struct cml_tensor *b);
 /* It has one scale and zero point. */
 enum cml_status cml_node_quantized(struct cml_node *node,
