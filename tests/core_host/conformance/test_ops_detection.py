@@ -14,6 +14,7 @@ from conformance import (
     INT8,
     Array,
     Engine,
+    add,
     reference,
     refused,
     relaxed,
@@ -74,6 +75,7 @@ class Detector:
     classes_type: int = FLOAT32
     custom: bytes | None = None
     rows: int | None = None
+    scalars: bool = False  # outputs, as far as the file says
 
     def build(self) -> Model:
         model = Model()
@@ -98,7 +100,7 @@ class Detector:
         if rows is None:
             rows = self.options["max_detections"] * self.options["max_classes_per_detection"]
         shapes = [[1, rows, 4], [1, rows], [1, rows], [1]]
-        outputs = [model.tensor(shape, type_=FLOAT32) for shape in shapes]
+        outputs = [model.tensor([] if self.scalars else shape, type_=FLOAT32) for shape in shapes]
         op = model.operator(
             schema.BuiltinOperator.CUSTOM, [encodings, scores, anchors], outputs, 0, None, version=1
         )
@@ -204,6 +206,40 @@ def test_options_may_be_indirect_null_or_absent(engines: list[Engine]) -> None:
     del options["use_regular_nms"]
     detector = Detector(OPTIONS, draw_anchors(rng, 20), custom=flex(options, indirect=True))
     check_detections(engines, detector, draw_inputs(detector.build(), rng, ties=True))
+
+
+def test_outputs_whose_shapes_the_file_leaves_out(engines: list[Engine]) -> None:
+    """As exporters of TensorFlow 2 write them: scalars. Also with an operator behind it."""
+    rng = np.random.default_rng(8)
+    detector = Detector(OPTIONS, draw_anchors(rng, 20), scalars=True)
+    check_detections(engines, detector, draw_inputs(detector.build(), rng, ties=True))
+
+    model = detector.build()
+    boxes, flat = model.graph.outputs[0], model.tensor([20], type_=FLOAT32)
+    add(model, "RESHAPE", [boxes], [flat], schema.ReshapeOptionsT())
+    model.graph.outputs = [flat, *model.graph.outputs]
+    inputs = draw_inputs(model, rng, ties=True)
+    for engine in engines:
+        found = engine.run(model.pack(), inputs)
+        np.testing.assert_array_equal(found[0], found[1].ravel())
+
+
+@pytest.mark.parametrize("twice", ["an output", "an input", "a constant"])
+def test_a_scalar_that_is_something_else_too_is_refused(
+    engines: list[Engine], detector: Detector, twice: str
+) -> None:
+    detector.scalars = True
+    model = detector.build()
+    operator = model.graph.operators[0]
+    if twice == "an output":
+        operator.outputs[0] = operator.outputs[1]
+    elif twice == "an input":
+        model.graph.inputs.append(operator.outputs[0])
+    else:
+        operator.outputs[0] = model.tensor([], data=np.zeros(1, np.float32), type_=FLOAT32)
+        model.graph.outputs[0] = operator.outputs[0]
+    expected = (Status.MODEL_MALFORMED, Status.MODEL_SHAPE)
+    assert refused(engines[0], model).status in expected
 
 
 def test_numbers_that_are_not_finite_do_no_harm(engines: list[Engine]) -> None:

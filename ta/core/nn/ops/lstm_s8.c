@@ -130,7 +130,8 @@ static enum cml_status read_output(struct cml_node *node, struct lstm_s8 *self)
 
 	if (!side)
 		return cml_refuse(node, CML_MODEL_QUANTIZATION,
-				  "integer LSTM lacks its intermediate tensors");
+				  "integer LSTM lacks its intermediate "
+				  "tensors");
 	status = cml_node_same_quantization(node, hidden, output);
 	if (!status)
 		status = cml_node_quantized(node, side);

@@ -197,11 +197,10 @@ static enum cml_status check_outputs(struct cml_node *node,
 	if (rows > CML_TFLITE_MAX_DIM)
 		return cml_refuse(node, CML_MODEL_LIMIT, "too many detections");
 	for (size_t i = OUT_BOXES; !status && i <= OUT_COUNT; i++) {
-		const struct cml_tensor *output = cml_node_output(node, i);
-
-		status = cml_node_type(node, output, CML_TFLITE_FLOAT32);
+		status = cml_node_type(node, cml_node_output(node, i),
+				       CML_TFLITE_FLOAT32);
 		if (!status)
-			status = cml_node_shape(node, output, ranks[i], dims);
+			status = cml_node_set_shape(node, i, ranks[i], dims);
 	}
 
 	return status;

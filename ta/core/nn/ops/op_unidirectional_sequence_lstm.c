@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Long short-term memory; here in float32, in int8 in lstm_s8.c. A step, for each cell:
+ * Long short-term memory; here in float32, in int8 in lstm_s8.c. A step, for
+ * each cell:
  *
  *   gate = sigmoid(bias + weights * x + recurrent weights * h + peephole * c)
  *   update = activation(the same with weights of its own, no peephole)
@@ -151,7 +152,8 @@ static void find_gates(const struct cml_run *run, const struct cml_op *op,
 
 		gates[i] = (struct gate){
 			.weights = cml_op_in(run, op, CML_LSTM_IN_WEIGHTS + i),
-			.recurrent = cml_op_in(run, op, CML_LSTM_IN_RECURRENT + i),
+			.recurrent = cml_op_in(run, op,
+					       CML_LSTM_IN_RECURRENT + i),
 			.peephole = peephole < 0 ? NULL :
 				    cml_op_in(run, op, peephole),
 			.bias = cml_op_in(run, op, CML_LSTM_IN_BIAS + i),
@@ -171,16 +173,16 @@ static void run_real(const struct cml_run *run, const struct cml_op *op,
 	const float *projection = cml_op_in(run, op, CML_LSTM_IN_PROJECTION);
 	const float *bias = cml_op_in(run, op, CML_LSTM_IN_PROJECTION_BIAS);
 	size_t hidden_size = lstm->hidden * sizeof(float);
+	float *states = (float *)cml_op_in(run, op, CML_LSTM_IN_HIDDEN);
+	float *all_cells = (float *)cml_op_in(run, op, CML_LSTM_IN_CELL);
 	float *values = (float *)run->scratch;	/* (CML_LSTM_GATES, cells) */
 	float *output = cml_op_out(run, op, 0);
 	struct gate gates[CML_LSTM_GATES];
 
 	find_gates(run, op, lstm, gates);
 	for (size_t b = batch.begin; b < batch.end; b++) {
-		float *hidden = (float *)cml_op_in(run, op, CML_LSTM_IN_HIDDEN) +
-				b * lstm->hidden;
-		float *cell = (float *)cml_op_in(run, op, CML_LSTM_IN_CELL) +
-			      b * lstm->cells;
+		float *hidden = states + b * lstm->hidden;
+		float *cell = all_cells + b * lstm->cells;
 
 		memset(hidden, 0, hidden_size);
 		memset(cell, 0, lstm->cells * sizeof(*cell));
@@ -225,7 +227,8 @@ const struct cml_op_type cml_op_unidirectional_sequence_lstm = {
 	.types = CML_F32 | CML_S8,
 	.min_inputs = 1, .max_inputs = CML_LSTM_INPUTS,
 	.min_outputs = 1, .max_outputs = 1,
-	.notes = CML_RECURRENT_NOTES,
+	.notes = CML_RECURRENT_NOTES "; in float32 any activation but none, in "
+		 "int8 tanh and no layer normalisation",
 	.prepare = prepare,
 	.run = run,
 };
