@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""RNN, UNIDIRECTIONAL_SEQUENCE_RNN, UNIDIRECTIONAL_SEQUENCE_LSTM, SVDF: float32.
+"""RNN, UNIDIRECTIONAL_SEQUENCE_RNN, UNIDIRECTIONAL_SEQUENCE_LSTM: float32; SVDF: also int8.
 
 Each engine runs a model once, from a state of zeros; so does LiteRT here.
 """
@@ -11,7 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from conformance import FLOAT32, INT8, Array, Engine, add, check, refused, relaxed, seeds
+from conformance import (
+    FLOAT32,
+    INT8,
+    INT16,
+    INT32,
+    Array,
+    Engine,
+    add,
+    check,
+    refused,
+    relaxed,
+    seeds,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 from tflite_models import Model
@@ -20,6 +32,7 @@ from sandbox.tee_abi import Status
 
 ACTIVATIONS = [0, 1, 2, 3, 4]
 TANH = schema.ActivationFunctionType.TANH
+RELU = schema.ActivationFunctionType.RELU
 SIGN_BIT = schema.ActivationFunctionType.SIGN_BIT
 # Sums in another order, and LiteRT's sigmoid and tanh are approximations of its own.
 CLOSE = {"rtol": 1e-5, "atol": 5e-6}
@@ -202,6 +215,94 @@ def test_svdf(
     check(engines, svdf(size, activation, rng, rank, bias), rng, **CLOSE)
 
 
+def svdf_int8(
+    size: Sizes, rng: np.random.Generator, rank: int, bias: bool, zero_points: tuple[int, int]
+) -> Model:
+    model = Model()
+    filters = size.units * rank
+
+    def random(type_: type, *shape: int) -> Array:
+        limits = np.iinfo(type_)
+        return rng.integers(limits.min, limits.max, shape).astype(type_)
+
+    source = model.tensor([size.batch, size.inputs], [0.03], [zero_points[0]])
+    state = model.tensor([size.batch, filters * size.time], [0.002], [0], type_=INT16)
+    model.graph.tensors[state].isVariable = True
+    time = random(np.int16, filters, size.time)
+    inputs = [
+        source,
+        model.tensor([filters, size.inputs], [0.01], data=random(np.int8, filters, size.inputs)),
+        model.tensor([filters, size.time], [1e-4], data=time, type_=INT16),
+        model.tensor([size.units], data=random(np.int16, size.units).astype(np.int32), type_=INT32)
+        if bias
+        else -1,
+        state,
+    ]
+    scale = float(rng.choice([0.01, 0.05, 0.3]))
+    target = model.tensor([size.batch, size.units], [scale], [zero_points[1]])
+    options = schema.SVDFOptionsT()
+    options.rank = rank
+    options.fusedActivationFunction = RELU
+    add(model, "SVDF", inputs, [target], options, version=3)
+    model.graph.inputs, model.graph.outputs = [source], [target]
+    return model
+
+
+extremes = st.sampled_from([-128, -3, 0, 127])
+
+
+@relaxed
+@given(
+    size=sizes,
+    rank=st.integers(1, 3),
+    bias=st.booleans(),
+    points=st.tuples(extremes, extremes),
+    seed=seeds,
+)
+def test_svdf_in_int8(
+    engines: list[Engine],
+    size: Sizes,
+    rank: int,
+    bias: bool,
+    points: tuple[int, int],
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    check(engines, svdf_int8(size, rng, rank, bias, points), rng)
+
+
+SOURCE, STATE, FEATURE, TIME, TARGET = 0, 1, 2, 3, 5  # in the order they are made in
+
+
+@pytest.mark.parametrize(
+    ("tensor", "scale", "zero_point"),
+    [
+        *((tensor, None, 0) for tensor in (SOURCE, STATE, FEATURE, TIME, TARGET)),
+        *((tensor, 1e-3, 1) for tensor in (STATE, FEATURE, TIME)),
+        *((tensor, 3e38, 0) for tensor in (SOURCE, FEATURE, TIME)),
+        (TARGET, 1e-38, 0),
+    ],
+)
+def test_svdf_in_int8_of_other_scales_is_refused(
+    engines: list[Engine], tensor: int, scale: float | None, zero_point: int
+) -> None:
+    model = svdf_int8(Sizes(), np.random.default_rng(1), 1, True, (0, 0))
+    if scale is None:
+        model.graph.tensors[tensor].quantization = None
+    else:
+        model.graph.tensors[tensor].quantization.scale = [scale]
+        model.graph.tensors[tensor].quantization.zeroPoint = [zero_point]
+    assert refused(engines[0], model).status == Status.MODEL_QUANTIZATION
+
+
+def test_svdf_in_int8_has_relu(engines: list[Engine]) -> None:
+    """LiteRT insists on it too."""
+    for activation in (0, TANH):
+        model = svdf_int8(Sizes(), np.random.default_rng(1), 1, True, (0, 0))
+        model.graph.operators[0].builtinOptions.fusedActivationFunction = activation
+        assert refused(engines[0], model).status == Status.MODEL_UNSUPPORTED_OP
+
+
 clips = st.sampled_from([0.0, 0.0, 0.3, 5.0])
 
 
@@ -250,7 +351,7 @@ MAKERS: list[Callable[[np.random.Generator], Model]] = [
     lambda rng: sequence_rnn(Sizes(), TANH, rng),
     lambda rng: rnn(Sizes(), TANH, rng),
     lambda rng: lstm(Sizes(hidden=7), Parts(peephole=True, projection=True), rng),
-    lambda rng: svdf(Sizes(), TANH, rng),
+    lambda rng: svdf(Sizes(), RELU, rng),
 ]
 makers = pytest.mark.parametrize("make", MAKERS, ids=["sequence_rnn", "rnn", "lstm", "svdf"])
 

@@ -13,8 +13,8 @@
 #include "../op.h"
 
 #define CML_RECURRENT_NOTES \
-	"weights and activations of one type; state begins as zeros in " \
-	"every run"
+	"state begins as zeros in every run; no int8 weights with float32 " \
+	"activations"
 
 struct cml_sequence {
 	uint32_t batch, time;
