@@ -77,6 +77,7 @@ struct cml_op_type {
 	/* The first min_inputs have to be there. */
 	uint8_t min_inputs, max_inputs;
 	uint8_t min_outputs, max_outputs;
+	bool has_state;		/* variable inputs are its own: it clears them */
 	const char *notes;		/* for docs/operators.md; may be NULL */
 	enum cml_status (*prepare)(struct cml_node *node);
 	void (*run)(const struct cml_run *run, const struct cml_op *op,

@@ -24,6 +24,7 @@ from conformance import (
     relaxed,
     seeds,
 )
+from graphs import Refused
 from hypothesis import given
 from hypothesis import strategies as st
 from tflite_models import Model
@@ -447,6 +448,18 @@ def test_a_state_in_place_of_weights_is_refused(
                 Status.MODEL_UNSUPPORTED_OP,
                 Status.MODEL_SHAPE,
             )
+
+
+def test_a_variable_of_an_operator_without_state_is_refused(engines: list[Engine]) -> None:
+    """It would hold what an earlier run left in the arena."""
+    model = Model()
+    source, state, target = (model.tensor([4], [1.0], [0]) for _ in range(3))
+    model.graph.tensors[state].isVariable = True
+    options = schema.AddOptionsT()
+    add(model, "ADD", [source, state], [target], options, version=2)
+    assert refused(engines[0], Builder(np.random.default_rng(1), model).ends(source, target)) == (
+        Refused(Status.MODEL_MALFORMED, 0, "a tensor is read before it is written")
+    )
 
 
 def test_one_tensor_for_both_states_is_refused(engines: list[Engine]) -> None:

@@ -263,6 +263,7 @@ const struct cml_op_type cml_op_svdf = {
 	.types = CML_F32 | CML_S8,
 	.min_inputs = 3, .max_inputs = 5,
 	.min_outputs = 1, .max_outputs = 1,
+	.has_state = true,
 	.notes = CML_RECURRENT_NOTES "; in int8 RELU, which does nothing",
 	.prepare = prepare,
 	.run = run,

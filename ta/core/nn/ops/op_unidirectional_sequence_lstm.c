@@ -227,6 +227,7 @@ const struct cml_op_type cml_op_unidirectional_sequence_lstm = {
 	.types = CML_F32 | CML_S8,
 	.min_inputs = 1, .max_inputs = CML_LSTM_INPUTS,
 	.min_outputs = 1, .max_outputs = 1,
+	.has_state = true,
 	.notes = CML_RECURRENT_NOTES "; in float32 any activation but none, in "
 		 "int8 tanh and no layer normalisation",
 	.prepare = prepare,
