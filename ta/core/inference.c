@@ -96,7 +96,7 @@ static enum cml_status detector_memory(struct cml_detector *detector)
 }
 
 enum cml_status cml_detector_new(const struct cml_allocator *allocator,
-				 struct cml_bytes model, uint32_t cpu,
+				 uint8_t *model, size_t len, uint32_t cpu,
 				 struct cml_detector **detector,
 				 struct cml_graph_problem *problem)
 {
@@ -109,11 +109,11 @@ enum cml_status cml_detector_new(const struct cml_allocator *allocator,
 		return CML_NO_MEMORY;
 	self->allocator = allocator;
 
-	status = cml_graph_prepare(allocator, model, cpu, &self->graph,
+	status = cml_graph_prepare(allocator, model, len, cpu, &self->graph,
 				   problem);
 	if (status)
 		goto out;
-	self->run.model = model.ptr;
+	self->run.model = model;
 	status = detector_memory(self);
 	if (status)
 		goto out;

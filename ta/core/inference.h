@@ -7,16 +7,17 @@
 #define CML_INFERENCE_H
 
 #include "nn/graph.h"
+#include "nn/measure.h"
 #include "result.h"
-
-/* Microseconds of a monotonic clock, for the timings in a result. */
-typedef uint64_t (*cml_clock)(void *ctx);
 
 struct cml_detector;	/* a prepared model that is an SSD detector */
 
-/* @model stays with the caller, in place, until cml_detector_free(). */
+/*
+ * @model: @len bytes, see cml_graph_prepare(). It stays with the caller, in
+ * place, until cml_detector_free().
+ */
 enum cml_status cml_detector_new(const struct cml_allocator *allocator,
-				 struct cml_bytes model, uint32_t cpu,
+				 uint8_t *model, size_t len, uint32_t cpu,
 				 struct cml_detector **detector,
 				 struct cml_graph_problem *problem);
 /* Its graph, and where its memory is. */

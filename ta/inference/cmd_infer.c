@@ -4,17 +4,6 @@
 #include "cml_ta.h"
 #include "session.h"
 
-/* OP-TEE tells the time in milliseconds. */
-static uint64_t clock_us(void *ctx)
-{
-	TEE_Time now = { 0 };
-
-	(void)ctx;
-	TEE_GetSystemTime(&now);
-
-	return (uint64_t)now.seconds * 1000000 + (uint64_t)now.millis * 1000;
-}
-
 static enum cml_status take(void *ctx, struct cml_bytes plain)
 {
 	return cml_inference_push(ctx, plain);
@@ -35,7 +24,8 @@ static enum cml_status begin(struct cml_session *session,
 
 	status = cml_inference_new(&session->memory.allocator,
 				   session->model.detector,
-				   header.score_threshold, clock_us, NULL,
+				   header.score_threshold,
+				   cml_session_clock, NULL,
 				   &session->inference);
 	if (status)
 		return status;

@@ -108,9 +108,15 @@ static enum cml_status finish(struct cml_session *session)
 	status = digest(model);
 	if (status)
 		return status;
-	status = cml_detector_new(&session->memory.allocator,
-				  cml_bytes(model->data, model->len),
-				  session->cpu, &model->detector, &problem);
+	if (!session->measured) {
+		session->cpu = cml_measure_cpu(&session->memory.allocator,
+					       session->cpu, cml_session_clock,
+					       NULL);
+		session->measured = true;
+	}
+	status = cml_detector_new(&session->memory.allocator, model->data,
+				  model->len, session->cpu, &model->detector,
+				  &problem);
 	if (status) {
 		IMSG("model refused: %s (operator %" PRId32 "): %s",
 		     cml_status_name(status), problem.op_index,

@@ -28,6 +28,17 @@ static uint32_t cpu_features(void)
 	return cpu;
 }
 
+/* OP-TEE tells the time in milliseconds. */
+uint64_t cml_session_clock(void *ctx)
+{
+	TEE_Time now = { 0 };
+
+	(void)ctx;
+	TEE_GetSystemTime(&now);
+
+	return (uint64_t)now.seconds * 1000000 + (uint64_t)now.millis * 1000;
+}
+
 TEE_Result cml_session_open(struct cml_session **session)
 {
 	struct cml_session *made = TEE_Malloc(sizeof(*made),

@@ -32,6 +32,7 @@ struct cml_session {
 	struct cml_session_key data_key;
 	struct cml_session_key model_key;
 	uint32_t cpu;			/* bits of enum cml_cpu */
+	bool measured;			/* what the CPU is fast at, too */
 
 	struct cml_model model;		/* loaded */
 	struct cml_model loading;
@@ -49,6 +50,9 @@ void cml_session_close(struct cml_session *session);	/* wipes */
 
 /* The TA's key pair, loaded or made when it is first asked for. */
 enum cml_status cml_session_identity(struct cml_session *session);
+
+/* For cml_clock */
+uint64_t cml_session_clock(void *ctx);
 
 /* What a command drops; each may find nothing. */
 void cml_session_drop_photo(struct cml_session *session);

@@ -40,18 +40,51 @@ cbor_srcs := src/cborencoder.c
 cbor_includes = -I$(third_party)/tinycbor -I$(CBOR)/src
 cbor_cflags := -DCBOR_EXTERNAL_CFG
 
-# exp(), log() and sqrt(): OP-TEE's libc has no <math.h>. It, and the other
-# headers that musl's sources ask for, are in musl/ here, small ones.
+# OP-TEE's libc has no <math.h>. It, and the other headers that musl's sources
+# ask for, are in musl/ here, small ones.
 musl_srcs := \
 	src/math/exp.c \
 	src/math/exp_data.c \
 	src/math/log.c \
 	src/math/log_data.c \
+	src/math/pow.c \
+	src/math/pow_data.c \
+	src/math/tanh.c \
+	src/math/expm1.c \
+	src/math/expf.c \
+	src/math/exp2f_data.c \
+	src/math/logf.c \
+	src/math/logf_data.c \
+	src/math/powf.c \
+	src/math/powf_data.c \
+	src/math/tanhf.c \
+	src/math/expm1f.c \
+	src/math/log1pf.c \
+	src/math/erff.c \
+	src/math/sinf.c \
+	src/math/cosf.c \
+	src/math/__sindf.c \
+	src/math/__cosdf.c \
+	src/math/__rem_pio2f.c \
+	src/math/__rem_pio2_large.c \
+	src/math/scalbn.c \
 	src/math/__math_divzero.c \
 	src/math/__math_invalid.c \
 	src/math/__math_oflow.c \
 	src/math/__math_uflow.c \
 	src/math/__math_xflow.c \
-	src/math/aarch64/sqrt.c
+	src/math/__math_divzerof.c \
+	src/math/__math_invalidf.c \
+	src/math/__math_oflowf.c \
+	src/math/__math_uflowf.c \
+	src/math/__math_xflowf.c \
+	src/math/aarch64/ceilf.c \
+	src/math/aarch64/floor.c \
+	src/math/aarch64/floorf.c \
+	src/math/aarch64/rintf.c \
+	src/math/aarch64/round.c \
+	src/math/aarch64/roundf.c \
+	src/math/aarch64/sqrt.c \
+	src/math/aarch64/sqrtf.c
 musl_includes = -I$(third_party)/musl -I$(MUSL)/src/internal
 musl_cflags :=

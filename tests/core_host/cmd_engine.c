@@ -30,7 +30,7 @@
 #include "driver_graph.h"
 #include "nn/op.h"
 
-static enum cml_status prepare(struct cml_bytes model, uint32_t cpu,
+static enum cml_status prepare(uint8_t *model, size_t len, uint32_t cpu,
 			       struct cml_graph **graph,
 			       struct driver_reply *reply)
 {
@@ -38,7 +38,7 @@ static enum cml_status prepare(struct cml_bytes model, uint32_t cpu,
 	size_t before = driver_allocated();
 	enum cml_status status = CML_INTERNAL;
 
-	status = cml_graph_prepare(driver_allocator(), model, cpu, graph,
+	status = cml_graph_prepare(driver_allocator(), model, len, cpu, graph,
 				   &problem);
 	if (!status)
 		return status;
@@ -62,7 +62,7 @@ static enum cml_status graph_run(struct cml_bytes payload,
 	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
 	struct cml_graph *graph = NULL;
 	struct cml_run run = { 0 };
-	enum cml_status status = prepare(cml_bytes(model, len), cpu, &graph,
+	enum cml_status status = prepare(model, len, cpu, &graph,
 					 reply);
 
 	if (status)
@@ -113,7 +113,7 @@ static enum cml_status graph_info(struct cml_bytes payload,
 	size_t len = cml_cursor_remaining(&cur);
 	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
 	struct cml_graph *graph = NULL;
-	enum cml_status status = prepare(cml_bytes(model, len), cpu, &graph,
+	enum cml_status status = prepare(model, len, cpu, &graph,
 					 reply);
 
 	if (status)
@@ -142,24 +142,25 @@ static enum cml_status graph_starve(struct cml_bytes payload,
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	uint32_t cpu = driver_u32(&cur);
-	size_t len = cml_cursor_remaining(&cur);
-	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
+	struct cml_bytes rest = cml_cursor_take(&cur,
+						cml_cursor_remaining(&cur));
 	enum cml_status status = CML_INTERNAL;
 	size_t before = driver_allocated();
 
 	for (int64_t n = 0; status; n++) {
+		uint8_t *model = driver_model(rest);
 		struct cml_graph *graph = NULL;
 
 		driver_fail_allocation(n);
-		status = cml_graph_prepare(driver_allocator(),
-					   cml_bytes(model, len), cpu, &graph,
-					   NULL);
+		status = cml_graph_prepare(driver_allocator(), model, rest.len,
+					   cpu, &graph, NULL);
 		driver_fail_allocation(-1);
 		if (status && graph) {
 			fprintf(stderr, "a failed prepare gave a graph\n");
 			abort();
 		}
 		cml_graph_free(driver_allocator(), graph);
+		driver_model_free(model, rest.len);
 		driver_put_u32(reply, status);
 		if (driver_allocated() != before) {
 			fprintf(stderr, "allocation %lld: leak\n",
@@ -169,7 +170,6 @@ static enum cml_status graph_starve(struct cml_bytes payload,
 		if (status && status != CML_NO_MEMORY)
 			break;
 	}
-	driver_model_free(model, len);
 
 	return CML_OK;
 }
@@ -193,7 +193,7 @@ static enum cml_status graph_time(struct cml_bytes payload,
 	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
 	struct cml_graph *graph = NULL;
 	struct cml_run run = { 0 };
-	enum cml_status status = prepare(cml_bytes(model, len), cpu, &graph,
+	enum cml_status status = prepare(model, len, cpu, &graph,
 					 reply);
 
 	if (status)

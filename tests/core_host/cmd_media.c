@@ -455,8 +455,8 @@ static enum cml_status run_infer(struct cml_bytes payload,
 	memcpy(aligned, model.ptr, model.len);
 
 	driver_fail_allocation(fail);
-	status = cml_detector_new(allocator, cml_bytes(aligned, model.len),
-				  cpu, &detector, &problem);
+	status = cml_detector_new(allocator, aligned, model.len, cpu,
+				  &detector, &problem);
 	if (status && status != CML_NO_MEMORY && !problem.reason)
 		abort();
 	if (!status)

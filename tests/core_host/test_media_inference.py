@@ -146,7 +146,7 @@ def test_not_a_model(native: Driver) -> None:
 
 def test_every_failing_allocation(native: Driver) -> None:
     file = photo("coffee-1x1")
-    for index in until_it_works(100):
+    for index in until_it_works(400):
         result = infer(native, MODEL, file, fail_allocation=index)
         if isinstance(result, bytes):
             assert index > 5

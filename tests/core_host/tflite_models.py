@@ -17,6 +17,15 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 Int8 = npt.NDArray[np.int8]
 
 
+class Builder(flatbuffers.Builder):
+    """Aligns data as the schema demands (force_align), which Python's builder does not."""
+
+    def StartVector(self, elemSize: int, numElems: int, alignment: int) -> int:  # noqa: N802, N803
+        if elemSize == 1:
+            alignment = max(alignment, 16)
+        return int(super().StartVector(elemSize, numElems, alignment))
+
+
 @dataclass
 class Model:
     """Grows tensor by tensor; `model` may be bent before `pack()`."""
@@ -92,7 +101,7 @@ class Model:
         return op
 
     def pack(self) -> bytes:
-        builder = flatbuffers.Builder(1024)
+        builder = Builder(1024)
         builder.Finish(self.model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 

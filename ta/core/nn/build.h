@@ -3,9 +3,9 @@
  * A graph while it is being made, for prepare.c and node.c.
  *
  * Everything whose size follows from the file is one block, work. Parameters
- * of operators and constants that were computed have a block each; at the end
- * all that is kept is copied into one. Offsets are from the graph throughout,
- * whatever block they lead to.
+ * of operators and constants that were computed are parts of chunks; at the
+ * end all that is kept is copied into one block. Offsets are from the graph
+ * throughout, wherever they lead.
  */
 #ifndef CML_BUILD_H
 #define CML_BUILD_H
@@ -28,6 +28,19 @@ struct cml_block {
 	size_t size;
 };
 
+/* Weights that an operator wants in another order. */
+struct cml_pack {
+	int32_t tensor;			/* -1: none */
+	size_t size;
+	struct cml_block copy;		/* empty: done in place */
+};
+
+/* Blocks one after another, behind this head. */
+struct cml_chunk {
+	struct cml_chunk *next;
+	size_t size, used;	/* bytes, the head included */
+};
+
 struct cml_build {
 	const struct cml_allocator *allocator;
 	struct cml_tflite model;
@@ -40,13 +53,16 @@ struct cml_build {
 	struct cml_op *ops;
 	int32_t *operands;
 	struct cml_arena_item *items;	/* by tensor */
+	uint32_t *users;		/* by tensor: reads in all */
 	uint32_t *readers;		/* by tensor: reads still to come */
 	int32_t *home;			/* by tensor: in whose place it is */
 	uint8_t *roles;			/* by tensor: enum cml_role */
 	struct cml_block *params;	/* by op */
+	struct cml_pack *packs;		/* by op */
 	struct cml_block *constants;	/* by tensor: computed ones */
-	struct cml_block temporary;
-	size_t tables;			/* bytes of params and constants */
+	struct cml_block temporary;	/* grows, and serves one at a time */
+	struct cml_chunk *chunks;	/* the one in use first */
+	size_t tables;			/* bytes taken from them */
 	uint64_t work_done;		/* of CML_GRAPH_MAX_MACS */
 };
 
@@ -59,8 +75,12 @@ static inline enum cml_status cml_build_refuse(struct cml_build *build,
 	return status;
 }
 
-/* Zeroed; counted against CML_GRAPH_MAX_TABLES. */
+/* Zeroed; there until the end; counted against CML_GRAPH_MAX_TABLES. */
 enum cml_status cml_build_take(struct cml_build *build, size_t size,
 			       struct cml_block *block);
+
+/* Not zeroed; there until the next one is wanted. */
+enum cml_status cml_build_temporary(struct cml_build *build, size_t size,
+				    void **memory);
 
 #endif /* CML_BUILD_H */

@@ -102,14 +102,11 @@ void cml_graph_run(const struct cml_run *run)
 			cml_graph_run_tile(run, op, tile);
 }
 
-static uint8_t *elements(const struct cml_run *run,
-			 const struct cml_tensor *tensor)
+static uint8_t *at(const struct cml_run *run, uint8_t place, size_t offset)
 {
 	uintptr_t base = 0;
 
-	if (!tensor)
-		return NULL;
-	switch (tensor->place) {
+	switch (place) {
 	case CML_PLACE_ARENA:
 		base = (uintptr_t)run->arena;
 		break;
@@ -121,7 +118,13 @@ static uint8_t *elements(const struct cml_run *run,
 		break;
 	}
 
-	return (uint8_t *)(base + tensor->offset);
+	return (uint8_t *)(base + offset);
+}
+
+static uint8_t *elements(const struct cml_run *run,
+			 const struct cml_tensor *tensor)
+{
+	return tensor ? at(run, tensor->place, tensor->offset) : NULL;
 }
 
 uint8_t *cml_run_input(const struct cml_run *run, size_t index)
@@ -185,4 +188,9 @@ void *cml_op_out(const struct cml_run *run, const struct cml_op *op,
 const void *cml_op_params(const struct cml_run *run, const struct cml_op *op)
 {
 	return cml_graph_at(run->graph, op->params);
+}
+
+const void *cml_op_packed(const struct cml_run *run, const struct cml_op *op)
+{
+	return at(run, op->packed_place, op->packed);
 }

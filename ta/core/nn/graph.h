@@ -10,8 +10,8 @@
  * anywhere, and differently in every worker that runs it. struct cml_run says
  * where they lie for one of them. Running cannot fail.
  *
- * Weights stay in the model's buffer, which the caller keeps, unchanged, as
- * long as the graph.
+ * Weights stay in the model's buffer, which prepare() rearranges for the
+ * kernels and the caller then keeps, unchanged, as long as the graph.
  */
 #ifndef CML_GRAPH_H
 #define CML_GRAPH_H
@@ -27,6 +27,8 @@ enum cml_cpu {
 	CML_CPU_NEON = 1 << 0,		/* Advanced SIMD, any Armv8-A */
 	CML_CPU_DOTPROD = 1 << 1,	/* FEAT_DotProd: SDOT */
 	CML_CPU_I8MM = 1 << 2,		/* FEAT_I8MM: SMMLA */
+	/* Measured, not told: see measure.h */
+	CML_CPU_FAST_SCALAR = 1 << 3,	/* convolutions without vectors win */
 };
 
 #define CML_MAX_RANK	CML_TFLITE_MAX_RANK
@@ -63,11 +65,12 @@ struct cml_graph;
 #define CML_GRAPH_MAX_MACS	(4ull << 30)	/* any output element is one */
 
 /*
+ * @model: @len bytes, CML_MEMORY_ALIGN aligned; no model any more afterwards.
  * @cpu: bits of enum cml_cpu. @problem may be NULL.
  * CML_MODEL_* or CML_NO_MEMORY; nothing stays allocated after a failure.
  */
 enum cml_status cml_graph_prepare(const struct cml_allocator *allocator,
-				  struct cml_bytes model, uint32_t cpu,
+				  uint8_t *model, size_t len, uint32_t cpu,
 				  struct cml_graph **graph,
 				  struct cml_graph_problem *problem);
 /* With the allocator it came from; NULL allowed. */

@@ -239,20 +239,10 @@ enum cml_status cml_node_params(struct cml_node *node, size_t size,
 enum cml_status cml_node_temporary(struct cml_node *node, size_t size,
 				   void **memory)
 {
-	struct cml_build *build = node->build;
+	enum cml_status status = cml_build_temporary(node->build, size, memory);
 
-	*memory = NULL;
-	if (build->temporary.ptr)
-		return CML_INTERNAL;
-	build->temporary.ptr = build->allocator->alloc(build->allocator->ctx,
-						       size);
-	if (!build->temporary.ptr)
-		return cml_refuse(node, CML_NO_MEMORY,
-				  "no memory to prepare in");
-	build->temporary.size = size;
-	*memory = build->temporary.ptr;
-
-	return CML_OK;
+	return status ? cml_refuse(node, status, node->build->problem.reason) :
+			CML_OK;
 }
 
 void cml_node_tiles(struct cml_node *node, uint32_t units, uint64_t unit_cost)

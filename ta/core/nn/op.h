@@ -43,7 +43,9 @@ struct cml_op {
 	uint16_t input_count, output_count;
 	uint32_t operands;	/* the first of them: inputs, then outputs */
 	uint32_t tiles;
+	uint8_t packed_place;	/* of weights in another order; or none */
 	size_t params;
+	size_t packed;
 };
 
 /* An operator of the model while it is being prepared. */
@@ -58,6 +60,9 @@ struct cml_node {
 	uint64_t macs;		/* 0 at first */
 	int32_t in_place;	/* see cml_node_in_place() */
 	bool known;		/* the result follows from shapes alone */
+	/* Weights to be rearranged: see struct cml_op_type's pack() */
+	int32_t packed_input;	/* -1: none */
+	size_t packed_size;	/* bytes */
 };
 
 /* Types of activations, for the table of what is supported. */
@@ -82,6 +87,13 @@ struct cml_op_type {
 	enum cml_status (*prepare)(struct cml_node *node);
 	void (*run)(const struct cml_run *run, const struct cml_op *op,
 		    uint32_t tile);
+	/*
+	 * Writes all packed_size bytes of @to, the constant packed_input in the
+	 * order that run() wants: once, when everything has been checked.
+	 * May be NULL.
+	 */
+	void (*pack)(const struct cml_op *op, const void *params,
+		     const void *from, void *to);
 };
 
 /* op_table.c */
@@ -157,7 +169,7 @@ enum cml_status cml_node_scales(struct cml_node *node, size_t input,
  */
 enum cml_status cml_node_params(struct cml_node *node, size_t size,
 				void **params);
-/* Memory for the time of prepare() only; the graph releases it. */
+/* Memory for the time of prepare() only, at most once a node; not zeroed. */
 enum cml_status cml_node_temporary(struct cml_node *node, size_t size,
 				   void **memory);
 
@@ -204,5 +216,7 @@ const void *cml_op_in(const struct cml_run *run, const struct cml_op *op,
 void *cml_op_out(const struct cml_run *run, const struct cml_op *op,
 		 size_t index);
 const void *cml_op_params(const struct cml_run *run, const struct cml_op *op);
+/* What pack() made. */
+const void *cml_op_packed(const struct cml_run *run, const struct cml_op *op);
 
 #endif /* CML_OP_H */

@@ -9,42 +9,89 @@
 
 #include "build.h"
 
+/* Of secure memory, which is mapped in pages. */
+#define CHUNK_SIZE	(32 << 10)
+
 static size_t align_up(size_t size, size_t align)
 {
 	return (size + align - 1) / align * align;
 }
 
+static enum cml_status take_chunk(struct cml_build *build, size_t size)
+{
+	const struct cml_allocator *allocator = build->allocator;
+	size_t head = align_up(sizeof(struct cml_chunk), CML_TABLE_ALIGN);
+	struct cml_chunk *chunk = NULL;
+
+	size += head;
+	if (size < CHUNK_SIZE)
+		size = CHUNK_SIZE;
+	chunk = allocator->alloc(allocator->ctx, size);
+	if (!chunk)
+		return cml_build_refuse(build, CML_NO_MEMORY,
+					"no memory for the model's tables");
+	*chunk = (struct cml_chunk){
+		.next = build->chunks, .size = size, .used = head,
+	};
+	build->chunks = chunk;
+
+	return CML_OK;
+}
+
 enum cml_status cml_build_take(struct cml_build *build, size_t size,
 			       struct cml_block *block)
 {
-	const struct cml_allocator *allocator = build->allocator;
+	size_t taken = align_up(size, CML_TABLE_ALIGN);
+	struct cml_chunk *chunk = build->chunks;
+	enum cml_status status = CML_INTERNAL;
 
 	if (size > CML_GRAPH_MAX_TABLES - build->tables)
 		return cml_build_refuse(build, CML_MODEL_LIMIT,
 					"tables of the model take more than "
 					"16 MiB");
-	block->ptr = allocator->alloc(allocator->ctx, size);
-	if (!block->ptr)
-		return cml_build_refuse(build, CML_NO_MEMORY,
-					"no memory for the model's tables");
+	if (!chunk || taken > chunk->size - chunk->used) {
+		status = take_chunk(build, taken);
+		if (status)
+			return status;
+		chunk = build->chunks;
+	}
+	block->ptr = (uint8_t *)chunk + chunk->used;
 	block->size = size;
-	build->tables += align_up(size, CML_TABLE_ALIGN);
+	chunk->used += taken;
+	build->tables += taken;
 
 	return CML_OK;
 }
 
-static void drop(struct cml_build *build, struct cml_block *block)
+static void drop_temporary(struct cml_build *build)
 {
 	const struct cml_allocator *allocator = build->allocator;
 
-	allocator->release(allocator->ctx, block->ptr, block->size);
-	*block = (struct cml_block){ 0 };
+	allocator->release(allocator->ctx, build->temporary.ptr,
+			   build->temporary.size);
+	build->temporary = (struct cml_block){ 0 };
 }
 
-static void drop_params(struct cml_build *build, size_t op)
+enum cml_status cml_build_temporary(struct cml_build *build, size_t size,
+				    void **memory)
 {
-	build->tables -= align_up(build->params[op].size, CML_TABLE_ALIGN);
-	drop(build, &build->params[op]);
+	const struct cml_allocator *allocator = build->allocator;
+
+	if (size > CML_GRAPH_MAX_TABLES)
+		return cml_build_refuse(build, CML_MODEL_LIMIT,
+					"operator needs more than 16 MiB to be "
+					"prepared in");
+	if (size > build->temporary.size) {
+		drop_temporary(build);
+		build->temporary.ptr = allocator->alloc(allocator->ctx, size);
+		if (!build->temporary.ptr)
+			return cml_build_refuse(build, CML_NO_MEMORY,
+						"no memory to prepare in");
+		build->temporary.size = size;
+	}
+	*memory = build->temporary.ptr;
+
+	return CML_OK;
 }
 
 /* Opening ----------------------------------------------------------------*/
@@ -117,10 +164,12 @@ static size_t lay_out(struct cml_build *build, uint8_t *base)
 	build->operands = part(base, &used, build->operand_count *
 					    sizeof(*build->operands));
 	build->items = part(base, &used, tensors * sizeof(*build->items));
+	build->users = part(base, &used, tensors * sizeof(*build->users));
 	build->readers = part(base, &used, tensors * sizeof(*build->readers));
 	build->home = part(base, &used, tensors * sizeof(*build->home));
 	build->roles = part(base, &used, tensors * sizeof(*build->roles));
 	build->params = part(base, &used, ops * sizeof(*build->params));
+	build->packs = part(base, &used, ops * sizeof(*build->packs));
 	build->constants = part(base, &used,
 				tensors * sizeof(*build->constants));
 
@@ -239,6 +288,9 @@ static enum cml_status track_write(struct cml_build *build, int32_t index,
 	struct cml_tensor *tensor = &build->tensors[index];
 	struct cml_arena_item *item = &build->items[index];
 
+	if (!tensor->count)
+		return cml_build_refuse(build, CML_MODEL_SHAPE,
+					"activation has no elements");
 	switch (build->roles[index]) {
 	case CML_ROLE_NONE:
 		break;
@@ -254,9 +306,6 @@ static enum cml_status track_write(struct cml_build *build, int32_t index,
 		return cml_build_refuse(build, CML_MODEL_UNSUPPORTED_TYPE,
 					"activation is of a type that is not "
 					"supported");
-	if (!tensor->count)
-		return cml_build_refuse(build, CML_MODEL_SHAPE,
-					"activation has no elements");
 	build->roles[index] = CML_ROLE_WRITTEN;
 	tensor->place = CML_PLACE_ARENA;
 	item->size = tensor->size;
@@ -308,8 +357,10 @@ static enum cml_status read_ends(struct cml_build *build)
 		status = track_write(build, graph->inputs[i], -1);
 	}
 	/* Whoever reads the outputs comes after all operators. */
-	for (uint32_t i = 0; i < graph->output_count; i++)
+	for (uint32_t i = 0; i < graph->output_count; i++) {
+		build->users[graph->outputs[i]]++;
 		build->readers[graph->outputs[i]]++;
+	}
 
 	return status;
 }
@@ -438,14 +489,23 @@ static enum cml_status compute(struct cml_build *build, struct cml_op *op,
 		status = cml_build_take(build, scratch_size, &scratch);
 		if (status)
 			return status;
-		build->tables -= align_up(scratch_size, CML_TABLE_ALIGN);
 		run.scratch = scratch.ptr;
 	}
 	for (uint32_t tile = 0; tile < op->tiles; tile++)
 		cml_op_types[op->type]->run(&run, op, tile);
-	drop(build, &scratch);
 
 	return CML_OK;
+}
+
+/* Nobody waits any more for what a computed operator reads. */
+static void forget_reads(struct cml_build *build, const struct cml_op *op)
+{
+	for (size_t i = 0; i < op->input_count; i++) {
+		int32_t index = build->operands[op->operands + i];
+
+		if (index >= 0)
+			build->readers[index]--;
+	}
 }
 
 /* The first output takes the place of an input that nobody else needs. */
@@ -543,7 +603,6 @@ static enum cml_status prepare_operator(struct cml_build *build,
 	if (status)
 		return status;
 	status = cml_op_types[node->op->type]->prepare(node);
-	drop(build, &build->temporary);
 	if (!status && node->fb->problem)
 		return cml_build_refuse(build, CML_MODEL_MALFORMED,
 					node->fb->problem);
@@ -572,6 +631,7 @@ static enum cml_status build_operator(struct cml_build *build, size_t index)
 		.fb = &build->model.fb,
 		.cpu = build->cpu,
 		.in_place = -1,
+		.packed_input = -1,
 	};
 	enum cml_status status = cml_tflite_operator(&build->model, index,
 						     &node.tflite);
@@ -593,13 +653,20 @@ static enum cml_status build_operator(struct cml_build *build, size_t index)
 		return status;
 	if (node.known || depends_on_constants(build, node.op)) {
 		status = compute(build, node.op, node.scratch);
-		drop_params(build, graph->op_count);
+		forget_reads(build, node.op);
+		build->params[graph->op_count] = (struct cml_block){ 0 };
 		graph->operand_count = node.op->operands;
 		return status;
 	}
 	status = track(build, node.op, node.in_place);
 	if (status)
 		return status;
+	build->packs[graph->op_count] = (struct cml_pack){
+		.tensor = node.packed_input < 0 ? -1 :
+			  build->operands[node.op->operands +
+					  node.packed_input],
+		.size = node.packed_size,
+	};
 	graph->macs += node.macs;
 	if (node.scratch > graph->scratch_size)
 		graph->scratch_size = node.scratch;
@@ -624,8 +691,10 @@ static enum cml_status count_readers(struct cml_build *build)
 			int32_t index = cml_fb_i32_at(&build->model.fb,
 						      tflite.inputs, j);
 
-			if (index >= 0)
+			if (index >= 0) {
+				build->users[index]++;
 				build->readers[index]++;
+			}
 		}
 	}
 
@@ -684,6 +753,77 @@ static enum cml_status plan_arena(struct cml_build *build)
 	return CML_OK;
 }
 
+/* Whether nothing else that is kept lies where constant @index does. */
+static bool is_alone(const struct cml_build *build, int32_t index)
+{
+	const struct cml_tensor *own = &build->tensors[index];
+
+	for (size_t i = 0; i < build->tensor_count; i++) {
+		const struct cml_tensor *other = &build->tensors[i];
+
+		if ((int32_t)i != index && other->place == CML_PLACE_MODEL &&
+		    own->offset < other->offset + other->size &&
+		    other->offset < own->offset + own->size)
+			return false;
+	}
+
+	return true;
+}
+
+/* In place goes what is one operator's own and has the right size. */
+static enum cml_status pack_weights(struct cml_build *build, uint8_t *file,
+				    size_t index)
+{
+	const struct cml_pack *pack = &build->packs[index];
+	const struct cml_tensor *tensor = &build->tensors[pack->tensor];
+	struct cml_op *op = &build->ops[index];
+	struct cml_block copy = { 0 };
+	enum cml_status status = CML_INTERNAL;
+	const void *from = NULL;
+	void *memory = NULL;
+	void *to = NULL;
+
+	if (tensor->place == CML_PLACE_MODEL && tensor->size == pack->size &&
+	    build->users[pack->tensor] == 1 && is_alone(build, pack->tensor)) {
+		status = cml_build_temporary(build, tensor->size, &memory);
+		if (status)
+			return status;
+		to = file + tensor->offset;
+		memcpy(memory, to, tensor->size);
+		from = memory;
+		op->packed_place = CML_PLACE_MODEL;
+		op->packed = tensor->offset;
+	} else {
+		status = cml_build_take(build, pack->size, &copy);
+		if (status)
+			return status;
+		to = copy.ptr;
+		from = tensor->place == CML_PLACE_MODEL ?
+		       file + tensor->offset :
+		       cml_graph_at(build->graph, tensor->offset);
+		op->packed_place = CML_PLACE_GRAPH;
+		build->packs[index].copy = copy;
+	}
+	cml_op_types[op->type]->pack(op, build->params[index].ptr, from, to);
+
+	return CML_OK;
+}
+
+/*
+ * Nothing is read from the file's tables after this: a hostile one may have
+ * them where its weights are.
+ */
+static enum cml_status pack_all(struct cml_build *build, uint8_t *file)
+{
+	enum cml_status status = CML_OK;
+
+	for (size_t i = 0; !status && i < build->graph->op_count; i++)
+		if (build->packs[i].tensor >= 0)
+			status = pack_weights(build, file, i);
+
+	return status;
+}
+
 /* Copies @size bytes to the end of the block, and gives their offset. */
 static size_t append(uint8_t *block, size_t *used, const void *from,
 		     size_t size)
@@ -709,16 +849,30 @@ static enum cml_status finish(struct cml_build *build, struct cml_graph **graph)
 
 	made->size = used + align_up(tensors, CML_TABLE_ALIGN) +
 		     align_up(ops, CML_TABLE_ALIGN) +
-		     align_up(operands, CML_TABLE_ALIGN) + build->tables;
+		     align_up(operands, CML_TABLE_ALIGN);
+	for (size_t i = 0; i < made->op_count; i++)
+		made->size += align_up(build->params[i].size,
+				       CML_TABLE_ALIGN) +
+			      align_up(build->packs[i].copy.size,
+				       CML_TABLE_ALIGN);
+	for (size_t i = 0; i < build->tensor_count; i++)
+		made->size += align_up(build->constants[i].size,
+				       CML_TABLE_ALIGN);
 	block = allocator->alloc(allocator->ctx, made->size);
 	if (!block)
 		return cml_build_refuse(build, CML_NO_MEMORY,
 					"no memory for the graph");
 
-	for (size_t i = 0; i < made->op_count; i++)
+	for (size_t i = 0; i < made->op_count; i++) {
+		struct cml_block copy = build->packs[i].copy;
+
 		build->ops[i].params = append(block, &used,
 					      build->params[i].ptr,
 					      build->params[i].size);
+		if (copy.size)
+			build->ops[i].packed = append(block, &used, copy.ptr,
+						      copy.size);
+	}
 	for (size_t i = 0; i < build->tensor_count; i++)
 		if (build->tensors[i].place == CML_PLACE_GRAPH)
 			build->tensors[i].offset =
@@ -733,11 +887,10 @@ static enum cml_status finish(struct cml_build *build, struct cml_graph **graph)
 	return CML_OK;
 }
 
-static enum cml_status build_graph(struct cml_build *build,
-				   struct cml_bytes file,
-				   struct cml_graph **graph)
+static enum cml_status build_graph(struct cml_build *build, uint8_t *file,
+				   size_t len, struct cml_graph **graph)
 {
-	enum cml_status status = open_file(build, file);
+	enum cml_status status = open_file(build, cml_bytes(file, len));
 
 	if (!status)
 		status = take_work(build);
@@ -750,6 +903,8 @@ static enum cml_status build_graph(struct cml_build *build,
 	if (!status)
 		status = plan_arena(build);
 	if (!status)
+		status = pack_all(build, file);
+	if (!status)
 		status = finish(build, graph);
 
 	return status;
@@ -757,19 +912,21 @@ static enum cml_status build_graph(struct cml_build *build,
 
 static void release(struct cml_build *build)
 {
-	drop(build, &build->temporary);
-	if (!build->work.ptr)
-		return;
-	for (size_t i = 0; i < build->op_count; i++)
-		drop(build, &build->params[i]);
-	for (size_t i = 0; i < build->tensor_count; i++)
-		drop(build, &build->constants[i]);
-	drop(build, &build->work);
+	const struct cml_allocator *allocator = build->allocator;
+
+	drop_temporary(build);
+	while (build->chunks) {
+		struct cml_chunk *chunk = build->chunks;
+
+		build->chunks = chunk->next;
+		allocator->release(allocator->ctx, chunk, chunk->size);
+	}
+	allocator->release(allocator->ctx, build->work.ptr, build->work.size);
 }
 
 /* Stack: 600 bytes; with all that it calls under 3 KiB. */
 enum cml_status cml_graph_prepare(const struct cml_allocator *allocator,
-				  struct cml_bytes model, uint32_t cpu,
+				  uint8_t *model, size_t len, uint32_t cpu,
 				  struct cml_graph **graph,
 				  struct cml_graph_problem *problem)
 {
@@ -781,7 +938,7 @@ enum cml_status cml_graph_prepare(const struct cml_allocator *allocator,
 	enum cml_status status = CML_INTERNAL;
 
 	*graph = NULL;
-	status = build_graph(&build, model, graph);
+	status = build_graph(&build, model, len, graph);
 	release(&build);
 	if (problem) {
 		*problem = build.problem;

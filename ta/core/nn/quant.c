@@ -65,33 +65,40 @@ static int32_t min_of(int32_t a, int32_t b)
 	return a < b ? a : b;
 }
 
-bool cml_quant_activation(uint32_t activation, float scale, int32_t zero_point,
-			  int32_t *min, int32_t *max)
+bool cml_quant_activation_within(uint32_t activation, float scale,
+				 int32_t zero_point, int32_t low, int32_t high,
+				 int32_t *min, int32_t *max)
 {
-	int32_t low = INT8_MIN;
-	int32_t high = INT8_MAX;
-
+	*min = low;
+	*max = high;
 	switch (activation) {
 	case CML_ACT_NONE:
 		break;
 	case CML_ACT_RELU:
-		low = zero_point;
+		*min = zero_point;
 		break;
 	case CML_ACT_RELU_N1_TO_1:
-		if (!quantize(-1.0f, scale, zero_point, &low) ||
-		    !quantize(1.0f, scale, zero_point, &high))
+		if (!quantize(-1.0f, scale, zero_point, min) ||
+		    !quantize(1.0f, scale, zero_point, max))
 			return false;
 		break;
 	case CML_ACT_RELU6:
-		low = zero_point;
-		if (!quantize(6.0f, scale, zero_point, &high))
+		*min = zero_point;
+		if (!quantize(6.0f, scale, zero_point, max))
 			return false;
 		break;
 	default:
 		return false;
 	}
-	*min = max_of(low, INT8_MIN);
-	*max = min_of(high, INT8_MAX);
+	*min = max_of(*min, low);
+	*max = min_of(*max, high);
 
 	return true;
+}
+
+bool cml_quant_activation(uint32_t activation, float scale, int32_t zero_point,
+			  int32_t *min, int32_t *max)
+{
+	return cml_quant_activation_within(activation, scale, zero_point,
+					   INT8_MIN, INT8_MAX, min, max);
 }

@@ -33,6 +33,10 @@ bool cml_quant_factor(double real, struct cml_factor *factor);
  */
 bool cml_quant_activation(uint32_t activation, float scale, int32_t zero_point,
 			  int32_t *min, int32_t *max);
+/* As above, in a type that goes from @low to @high. */
+bool cml_quant_activation_within(uint32_t activation, float scale,
+				 int32_t zero_point, int32_t low, int32_t high,
+				 int32_t *min, int32_t *max);
 
 /*
  * x * multiplier / 2^31, rounded to nearest, halves upwards: what SQRDMULH

@@ -56,8 +56,12 @@ class Engine:
         found = info(self.driver, model, self.cpu)
         outputs, at = [], 0
         for tensor in found.tensors[found.inputs :]:
-            flat = np.frombuffer(reply, DTYPES[tensor.type], count=tensor.size // np.dtype(
-                DTYPES[tensor.type]).itemsize, offset=at)
+            flat = np.frombuffer(
+                reply,
+                DTYPES[tensor.type],
+                count=tensor.size // np.dtype(DTYPES[tensor.type]).itemsize,
+                offset=at,
+            )
             outputs.append(flat.reshape(tensor.dims))
             at += tensor.size
         assert at == len(reply)

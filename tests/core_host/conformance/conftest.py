@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines to compare with LiteRT: natively under sanitizers, and for arm64 with each set of kernels."""
+"""Engines to compare with LiteRT: natively under sanitizers, and for arm64 with all kernels."""
 
 import pytest
 from conformance import DOTPROD, I8MM, NEON, Engine

@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (len > MAX_LEN)
 		return 0;
 	model = driver_model(cml_bytes(data, len));
-	status = cml_graph_prepare(driver_allocator(), cml_bytes(model, len),
+	status = cml_graph_prepare(driver_allocator(), model, len,
 				   CML_CPU_PORTABLE, &graph, &problem);
 	if (status) {
 		if (graph || !problem.reason || status == CML_INTERNAL ||

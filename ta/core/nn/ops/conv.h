@@ -28,6 +28,7 @@ struct cml_conv {
 	 * (cml_conv_set_fast). True of any model that was trained.
 	 */
 	bool fast;
+	uint32_t run;			/* conv_s8_scalar.c: sums that fit */
 	int32_t channels;		/* out_c up to a whole group */
 	/*
 	 * By channel: bias, multiplier, shift (struct cml_factor). The bias has
@@ -81,7 +82,24 @@ void cml_conv_set_fast(struct cml_conv *conv, int32_t patch);
 struct cml_conv_call cml_conv_call(const struct cml_run *run,
 				   const struct cml_op *op, uint32_t tile);
 
-/* Kernels; those for NEON exist on arm64 only. */
+/*
+ * The values under the kernel for output pixel (@oy, @ox) of @image, in a row:
+ * @row, or where they are, if that is in one piece (@in_place).
+ */
+const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
+			      int32_t oy, int32_t ox, bool in_place,
+			      int8_t *row);
+
+/* CONV_2D without vectors; call->weights are packed. */
+void cml_conv_s8_scalar(const struct cml_conv_call *call);
+size_t cml_conv_s8_scalar_scratch(const struct cml_conv *conv);
+size_t cml_conv_s8_scalar_packed_size(const struct cml_conv *conv);
+void cml_conv_s8_scalar_pack(const struct cml_conv *conv, const int8_t *from,
+			     int8_t *to);
+/* How many products of these weights and any inputs a field holds. */
+void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights);
+
+/* Kernels for NEON exist on arm64 only. */
 #if defined(__aarch64__)
 /*
  * Only with a depth_multiplier of 1, at least CML_DEPTHWISE_NEON_GROUP
@@ -90,6 +108,9 @@ struct cml_conv_call cml_conv_call(const struct cml_run *run,
 #define CML_DEPTHWISE_NEON_GROUP	16
 void cml_depthwise_s8_neon(const struct cml_conv_call *call);
 size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv);
+size_t cml_depthwise_s8_neon_packed_size(const struct cml_conv *conv);
+void cml_depthwise_s8_neon_pack(const struct cml_conv *conv,
+				const int8_t *from, int16_t *to);
 
 /* The three have scratch and order of per-channel numbers in common. */
 void cml_conv_s8_neon(const struct cml_conv_call *call);

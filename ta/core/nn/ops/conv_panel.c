@@ -46,53 +46,6 @@ void cml_conv_s8_neon_order(struct cml_conv *conv)
 	order(conv->numbers, 3 * (size_t)conv->channels);
 }
 
-/*
- * The values under the kernel for output pixel (@oy, @ox) of @image, in a row:
- * @row, or where they are, if that is in one piece and nothing is read after
- * it.
- */
-static const int8_t *gather(const struct cml_conv *conv, const int8_t *image,
-			    int32_t oy, int32_t ox, bool in_place, int8_t *row)
-{
-	int32_t y0 = oy * conv->stride_h - conv->pad_h;
-	int32_t x0 = ox * conv->stride_w - conv->pad_w;
-	size_t line = (size_t)conv->kernel_w * conv->in_c;
-	int32_t last = x0 + (conv->kernel_w - 1) * conv->dilation_w;
-	bool whole = conv->dilation_w == 1 && x0 >= 0 && last < conv->in_w;
-	int8_t *out = row;
-
-	if (in_place)
-		return image + ((size_t)y0 * conv->in_w + x0) * conv->in_c;
-
-	for (int32_t ky = 0; ky < conv->kernel_h; ky++, out += line) {
-		int32_t y = y0 + ky * conv->dilation_h;
-		const int8_t *in = NULL;	/* (in_w, in_c) */
-
-		if (y < 0 || y >= conv->in_h) {
-			memset(out, conv->input_zero_point, line);
-			continue;
-		}
-		in = image + (size_t)y * conv->in_w * conv->in_c;
-		if (whole) {
-			memcpy(out, in + (size_t)x0 * conv->in_c, line);
-			continue;
-		}
-		for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
-			int32_t x = x0 + kx * conv->dilation_w;
-			int8_t *tap = out + (size_t)kx * conv->in_c;
-
-			if (x < 0 || x >= conv->in_w)
-				memset(tap, conv->input_zero_point,
-				       conv->in_c);
-			else
-				memcpy(tap, in + (size_t)x * conv->in_c,
-				       conv->in_c);
-		}
-	}
-
-	return row;
-}
-
 /* Pixel @index of a panel; @row has @patch values, up to a whole block. */
 static void scatter(const int8_t *row, size_t patch, size_t block,
 		    size_t index, int8_t *panel)
@@ -154,7 +107,7 @@ void cml_conv_panels(const struct cml_conv_call *call, size_t block,
 			const int8_t *image = call->input + line / conv->out_h *
 							    image_size;
 
-			scatter(gather(conv, image, line % conv->out_h,
+			scatter(cml_conv_gather(conv, image, line % conv->out_h,
 				       p % conv->out_w, in_place, row),
 				patch, block, i, data);
 		}

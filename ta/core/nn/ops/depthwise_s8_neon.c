@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * For each output pixel a list of where its taps are in the input is made;
- * taps outside of it point to a row of zero points. Then sixteen
- * channels at a time, all taps, without a branch.
+ * For a block of output pixels, lists are made of where their taps are in the
+ * input; taps outside of it point to a row of zero points. Then sixteen
+ * channels at a time, all pixels of the block, without a branch.
+ *
+ * Weights were packed to 16 bits. Of two taps at a time, products are added in
+ * 16 bits, then the odd and the even channels of that onto sums of 32. These
+ * are instructions that an emulator has in its host, too; those that widen are
+ * calls there.
  */
 #if defined(__aarch64__)
 
@@ -11,18 +16,43 @@
 #include "conv.h"
 #include "neon.h"
 
+#define GROUP		CML_DEPTHWISE_NEON_GROUP
+#define BLOCK_TAPS	512	/* in the lists of a block, about */
+
 static size_t tap_count(const struct cml_conv *conv)
 {
 	return (size_t)conv->kernel_h * conv->kernel_w;
 }
 
-/* The list of taps, and the row of zero points. */
-size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv)
+static size_t block_pixels(const struct cml_conv *conv)
 {
-	return tap_count(conv) * sizeof(const int8_t *) + conv->in_c;
+	size_t taps = tap_count(conv);
+
+	return taps < BLOCK_TAPS ? BLOCK_TAPS / taps : 1;
 }
 
-/* Taps of output pixel (@oy, @ox): each (in_c) values. */
+/* The lists of taps, and the row of zero points. */
+size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv)
+{
+	return block_pixels(conv) * tap_count(conv) * sizeof(const int8_t *) +
+	       conv->in_c;
+}
+
+size_t cml_depthwise_s8_neon_packed_size(const struct cml_conv *conv)
+{
+	return tap_count(conv) * conv->out_c * sizeof(int16_t);
+}
+
+void cml_depthwise_s8_neon_pack(const struct cml_conv *conv,
+				const int8_t *from, int16_t *to)
+{
+	size_t count = tap_count(conv) * conv->out_c;
+
+	for (size_t i = 0; i < count; i++)
+		to[i] = from[i];
+}
+
+/* Taps of output pixel (@oy, @ox) of @image: each (in_c) values. */
 static void find_taps(const struct cml_conv *conv, const int8_t *image,
 		      int32_t oy, int32_t ox, const int8_t *zero_points,
 		      const int8_t **taps)
@@ -45,98 +75,153 @@ static void find_taps(const struct cml_conv *conv, const int8_t *image,
 	}
 }
 
-/* Onto sixteen sums, eight of which are in @product's lanes. */
-#define ADD_WIDE(low, high, product) \
-	do { \
-		low = vaddw_s16(low, vget_low_s16(product)); \
-		high = vaddw_high_s16(high, product); \
-	} while (0)
+/* Eight channels: those with even numbers, and those with odd ones. */
+struct eight {
+	int32x4_t even, odd;
+};
 
-static inline int32x4_t four_outputs(const struct cml_conv_call *call, int32_t c,
-				     int32x4_t acc,
-				     struct cml_neon_range range)
+static inline struct eight split(int32x4_t low, int32x4_t high)
 {
-	struct cml_neon_factor factor =
-		cml_neon_factor(vld1q_s32(call->multiplier + c),
-				vld1q_s32(call->shift + c), range);
+	return (struct eight){
+		.even = vuzp1q_s32(low, high), .odd = vuzp2q_s32(low, high),
+	};
+}
 
-	return cml_neon_output(acc, call->conv->fast, factor, range);
+static inline struct eight load(const int32_t *numbers)
+{
+	return split(vld1q_s32(numbers), vld1q_s32(numbers + 4));
+}
+
+static inline struct eight add(struct eight sums, int16x8_t products)
+{
+	int32x4_t pairs = vreinterpretq_s32_s16(products);
+
+	return (struct eight){
+		.even = vsraq_n_s32(sums.even, vshlq_n_s32(pairs, 16), 16),
+		.odd = vsraq_n_s32(sums.odd, pairs, 16),
+	};
+}
+
+struct factors {
+	struct cml_neon_factor even, odd;
+};
+
+static inline struct factors factors(const struct cml_conv_call *call,
+				     int32_t c, struct cml_neon_range range)
+{
+	struct eight multiplier = load(call->multiplier + c);
+	struct eight shift = load(call->shift + c);
+
+	return (struct factors){
+		.even = cml_neon_factor(multiplier.even, shift.even, range),
+		.odd = cml_neon_factor(multiplier.odd, shift.odd, range),
+	};
+}
+
+/* Two outputs in the lower half of each lane. */
+static inline int16x8_t outputs(struct eight sums, bool fast,
+				const struct factors *factors,
+				struct cml_neon_range range)
+{
+	int32x4_t even = cml_neon_output(sums.even, fast, factors->even, range);
+	int32x4_t odd = cml_neon_output(sums.odd, fast, factors->odd, range);
+
+	return vreinterpretq_s16_s32(vsliq_n_s32(even, odd, 8));
 }
 
 /*
- * Channels @c to @c + 15 of one pixel. Two products are added in 16 bits
- * first: at most 2 * 128 * 127, as no weight is -128.
+ * Channels @c to @c + 15 of @pixels pixels. Two products are added in 16 bits:
+ * at most 2 * 128 * 127, as no weight is -128.
  */
-static int8x16_t outputs(const struct cml_conv_call *call, int32_t c,
-			 const int8_t *const *taps, size_t count,
-			 struct cml_neon_range range)
+static inline __attribute__((always_inline)) void
+channels(const struct cml_conv_call *call, int32_t c, const int8_t **taps,
+	 size_t count, size_t pixels, bool fast, int8_t *output)
 {
-	const int8_t *weights = call->weights + c;	/* (taps, out_c) */
-	int32x4_t acc0 = vld1q_s32(call->bias + c);
-	int32x4_t acc1 = vld1q_s32(call->bias + c + 4);
-	int32x4_t acc2 = vld1q_s32(call->bias + c + 8);
-	int32x4_t acc3 = vld1q_s32(call->bias + c + 12);
-	size_t stride = call->conv->out_c;
-	int16x8_t low = vdupq_n_s16(0);
-	int16x8_t high = vdupq_n_s16(0);
-	size_t i = 0;
+	const struct cml_conv *conv = call->conv;
+	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
+						     conv->min, conv->max);
+	struct factors low_factors = factors(call, c, range);
+	struct factors high_factors = factors(call, c + 8, range);
+	struct eight low_bias = load(call->bias + c);
+	struct eight high_bias = load(call->bias + c + 8);
+	size_t stride = conv->out_c;
 
-	for (; i < count; i++) {
-		int8x16_t x = vld1q_s8(taps[i] + c);
-		int8x16_t w = vld1q_s8(weights);
+	for (; pixels; pixels--, output += stride) {
+		const int16_t *weights = (const int16_t *)call->weights + c;
+		struct eight low = low_bias;
+		struct eight high = high_bias;
+		int16x8_t result;
 
-		low = vmull_s8(vget_low_s8(x), vget_low_s8(w));
-		high = vmull_high_s8(x, w);
-		weights += stride;
-		if (++i < count) {
-			x = vld1q_s8(taps[i] + c);
-			w = vld1q_s8(weights);
-			low = vmlal_s8(low, vget_low_s8(x), vget_low_s8(w));
-			high = vmlal_high_s8(high, x, w);
+		for (size_t left = count; left; left--, taps++) {
+			int8x16_t x = vld1q_s8(*taps + c);
+			int16x8_t a = vmulq_s16(vmovl_s8(vget_low_s8(x)),
+						vld1q_s16(weights));
+			int16x8_t b = vmulq_s16(vmovl_high_s8(x),
+						vld1q_s16(weights + 8));
+
 			weights += stride;
+			if (left > 1) {
+				left--;
+				x = vld1q_s8(*++taps + c);
+				a = vmlaq_s16(a, vmovl_s8(vget_low_s8(x)),
+					      vld1q_s16(weights));
+				b = vmlaq_s16(b, vmovl_high_s8(x),
+					      vld1q_s16(weights + 8));
+				weights += stride;
+			}
+			low = add(low, a);
+			high = add(high, b);
 		}
-		ADD_WIDE(acc0, acc1, low);
-		ADD_WIDE(acc2, acc3, high);
+		result = vuzp1q_s16(outputs(low, fast, &low_factors, range),
+				    outputs(high, fast, &high_factors, range));
+		vst1q_s8(output, vreinterpretq_s8_s16(result));
 	}
-
-	return cml_neon_concatenate(four_outputs(call, c, acc0, range),
-				    four_outputs(call, c + 4, acc1, range),
-				    four_outputs(call, c + 8, acc2, range),
-				    four_outputs(call, c + 12, acc3, range));
 }
 
-/* All channels of one pixel; the last group may overlap the one before. */
-static void pixel(const struct cml_conv_call *call, const int8_t *const *taps,
-		  size_t count, struct cml_neon_range range, int8_t *output)
+static void block(const struct cml_conv_call *call, const int8_t **taps,
+		  size_t count, size_t pixels, int8_t *output)
 {
-	int32_t last = call->conv->out_c - CML_DEPTHWISE_NEON_GROUP;
+	/* The last group may overlap the one before. */
+	int32_t last = call->conv->out_c - GROUP;
 
-	for (int32_t c = 0; c < last; c += CML_DEPTHWISE_NEON_GROUP)
-		vst1q_s8(output + c, outputs(call, c, taps, count, range));
-	vst1q_s8(output + last, outputs(call, last, taps, count, range));
+	for (int32_t c = 0; c < call->conv->out_c; c += GROUP) {
+		int32_t first = c < last ? c : last;
+
+		if (call->conv->fast)
+			channels(call, first, taps, count, pixels, true,
+				 output + first);
+		else
+			channels(call, first, taps, count, pixels, false,
+				 output + first);
+	}
 }
 
 void cml_depthwise_s8_neon(const struct cml_conv_call *call)
 {
 	const struct cml_conv *conv = call->conv;
-	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
-						     conv->min, conv->max);
 	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
 	const int8_t **taps = call->scratch;
 	size_t count = tap_count(conv);
-	int8_t *zero_points = (int8_t *)(taps + count);
+	size_t limit = block_pixels(conv);
+	int8_t *zero_points = (int8_t *)(taps + limit * count);
 	/* (batch, out_h, out_w, out_c) */
 	int8_t *output = call->output + (size_t)call->pixels.begin * conv->out_c;
+	uint32_t p = call->pixels.begin;
 
 	memset(zero_points, conv->input_zero_point, conv->in_c);
-	for (uint32_t p = call->pixels.begin; p < call->pixels.end; p++) {
-		int32_t row = p / conv->out_w;
+	while (p < call->pixels.end) {
+		size_t pixels = 0;
 
-		find_taps(conv, call->input + row / conv->out_h * image_size,
-			  row % conv->out_h, p % conv->out_w, zero_points,
-			  taps);
-		pixel(call, taps, count, range, output);
-		output += conv->out_c;
+		for (; pixels < limit && p < call->pixels.end; pixels++, p++) {
+			int32_t row = p / conv->out_w;
+
+			find_taps(conv,
+				  call->input + row / conv->out_h * image_size,
+				  row % conv->out_h, p % conv->out_w,
+				  zero_points, taps + pixels * count);
+		}
+		block(call, taps, count, pixels, output);
+		output += pixels * conv->out_c;
 	}
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "add.h"
+#include "sum.h"
 
 enum { ADD_ACTIVATION = 0 };
 enum { PORTABLE, NEON };
@@ -71,7 +72,7 @@ static enum cml_status check_tensors(struct cml_node *node)
 	return status;
 }
 
-static enum cml_status prepare(struct cml_node *node)
+static enum cml_status prepare_s8(struct cml_node *node)
 {
 	uint32_t activation = cml_fb_u8(node->fb, node->tflite.options,
 					ADD_ACTIVATION, 0);
@@ -106,8 +107,8 @@ static enum cml_status prepare(struct cml_node *node)
 	return CML_OK;
 }
 
-static void run(const struct cml_run *run, const struct cml_op *op,
-		uint32_t tile)
+static void run_s8(const struct cml_run *run, const struct cml_op *op,
+		   uint32_t tile)
 {
 	const struct cml_add *add = cml_op_params(run, op);
 	struct cml_range rest = cml_tile(op, tile, add->shape.count);
@@ -129,14 +130,32 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 }
 
+static enum cml_status prepare(struct cml_node *node)
+{
+	if (cml_node_input(node, 0)->type == CML_TFLITE_INT8)
+		return prepare_s8(node);
+
+	return cml_sum_prepare(node);
+}
+
+static void run(const struct cml_run *run, const struct cml_op *op,
+		uint32_t tile)
+{
+	if (cml_op_input(run, op, 0)->type == CML_TFLITE_INT8)
+		run_s8(run, op, tile);
+	else
+		cml_sum_run(run, op, tile);
+}
+
 const struct cml_op_type cml_op_add = {
 	.name = "ADD",
 	.builtin_code = CML_OP_ADD,
 	.options_type = 11,
 	.max_version = 5,
-	.types = CML_S8,
+	.types = CML_S8 | CML_S16 | CML_F32 | CML_S32 | CML_S64 | CML_U8,
 	.min_inputs = 2, .max_inputs = 2,
 	.min_outputs = 1, .max_outputs = 1,
+	.notes = "int16 is quantised, around 0.",
 	.prepare = prepare,
 	.run = run,
 };

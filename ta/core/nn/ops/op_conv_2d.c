@@ -4,86 +4,42 @@
 enum { CONV_PADDING = 0, CONV_STRIDE_W = 1, CONV_STRIDE_H = 2,
        CONV_ACTIVATION = 3, CONV_DILATION_W = 4, CONV_DILATION_H = 5 };
 
-enum { PORTABLE, NEON, DOTPROD, I8MM };
+enum { SCALAR, NEON, DOTPROD, I8MM };
 
-/* Sum over the patch whose upper left tap is at (@y0, @x0) of @image. */
-static int32_t patch_sum(const struct cml_conv_call *call, const int8_t *image,
-			 int32_t y0, int32_t x0, int32_t out_channel)
+#if defined(__aarch64__)
+static uint16_t best_kernel(uint32_t cpu)
 {
-	const struct cml_conv *conv = call->conv;
-	const int8_t *weights = call->weights +	/* (kh, kw, in_c) */
-				out_channel * cml_conv_patch(conv);
-	int32_t sum = call->bias[out_channel];
+	if (!(cpu & CML_CPU_NEON) || cpu & CML_CPU_FAST_SCALAR)
+		return SCALAR;
+	if (cpu & CML_CPU_I8MM)
+		return I8MM;
 
-	for (int32_t ky = 0; ky < conv->kernel_h; ky++) {
-		int32_t y = y0 + ky * conv->dilation_h;
-
-		for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
-			int32_t x = x0 + kx * conv->dilation_w;
-			bool inside = y >= 0 && y < conv->in_h && x >= 0 &&
-				      x < conv->in_w;
-			const int8_t *pixel = NULL;	/* (in_c) */
-
-			if (inside)
-				pixel = image + ((size_t)y * conv->in_w + x) *
-						conv->in_c;
-			for (int32_t c = 0; c < conv->in_c; c++) {
-				int32_t value = inside ? pixel[c] :
-						conv->input_zero_point;
-
-				sum = cml_quant_add(sum, value * *weights++);
-			}
-		}
-	}
-
-	return sum;
+	return cpu & CML_CPU_DOTPROD ? DOTPROD : NEON;
 }
-
-static void portable(const struct cml_conv_call *call)
-{
-	const struct cml_conv *conv = call->conv;
-	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
-	/* (batch, out_h, out_w, out_c) */
-	int8_t *output = call->output + (size_t)call->pixels.begin * conv->out_c;
-
-	for (uint32_t p = call->pixels.begin; p < call->pixels.end; p++) {
-		int32_t row = p / conv->out_w;
-		int32_t x0 = (int32_t)(p % conv->out_w) * conv->stride_w -
-			     conv->pad_w;
-		int32_t y0 = row % conv->out_h * conv->stride_h - conv->pad_h;
-		const int8_t *image = call->input +
-				      row / conv->out_h * image_size;
-
-		for (int32_t c = 0; c < conv->out_c; c++) {
-			struct cml_factor factor = {
-				.multiplier = call->multiplier[c],
-				.shift = call->shift[c],
-			};
-			int32_t sum = patch_sum(call, image, y0, x0, c);
-
-			sum = cml_quant_scale(sum, factor);
-			sum = cml_quant_add(sum, conv->output_zero_point);
-			*output++ = cml_quant_clamp(sum, conv->min, conv->max);
-		}
-	}
-}
+#endif
 
 static void choose_kernel(struct cml_node *node, struct cml_conv *conv)
 {
-	(void)conv;
-	node->op->kernel = PORTABLE;
+	node->op->kernel = SCALAR;
 #if defined(__aarch64__)
-	if (!(node->cpu & CML_CPU_NEON))
+	node->op->kernel = best_kernel(node->cpu);
+	if (node->op->kernel != SCALAR) {
+		node->scratch = cml_conv_s8_neon_scratch(conv);
+		cml_conv_s8_neon_order(conv);
 		return;
-	node->scratch = cml_conv_s8_neon_scratch(conv);
-	cml_conv_s8_neon_order(conv);
-	if (node->cpu & CML_CPU_I8MM)
-		node->op->kernel = I8MM;
-	else if (node->cpu & CML_CPU_DOTPROD)
-		node->op->kernel = DOTPROD;
-	else
-		node->op->kernel = NEON;
+	}
 #endif
+	node->scratch = cml_conv_s8_scalar_scratch(conv);
+	node->packed_input = 1;
+	node->packed_size = cml_conv_s8_scalar_packed_size(conv);
+	cml_conv_s8_scalar_set_run(conv, cml_node_constant(node, 1));
+}
+
+static void pack(const struct cml_op *op, const void *params, const void *from,
+		 void *to)
+{
+	(void)op;
+	cml_conv_s8_scalar_pack(params, from, to);
 }
 
 /* What the input's zero point adds to every sum of a channel. */
@@ -157,7 +113,8 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 		break;
 #endif
 	default:
-		portable(&call);
+		call.weights = cml_op_packed(run, op);
+		cml_conv_s8_scalar(&call);
 		break;
 	}
 }
@@ -172,4 +129,5 @@ const struct cml_op_type cml_op_conv_2d = {
 	.min_outputs = 1, .max_outputs = 1,
 	.prepare = prepare,
 	.run = run,
+	.pack = pack,
 };

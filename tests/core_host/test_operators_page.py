@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/operators.md says what the table in the engine says. REGEN=1 writes it."""
+
+import os
+import struct
+
+from driver import Driver
+
+from sandbox import paths
+from sandbox.tee_abi import Status
+
+PAGE = paths.project_dir() / "docs" / "operators.md"
+# enum cml_types
+TYPES = ("int8", "int16", "float32", "int32", "int64", "uint8", "bool")
+
+HEAD = """\
+# Operators of TensorFlow Lite that run in the TA
+
+Made from the engine's own table (`ta/core/nn/op_table.c`) by `REGEN=1 make core-test`; a test compares the two. Types are those of the first input. A model with any other
+operator, version or type is refused when it is loaded, by the operator's name, its place in the model and the reason ([errors](errors.md)).
+
+int8 results equal those of LiteRT's reference kernels bit for bit; `tests/core_host/conformance` compares each operator with LiteRT on generated cases. float32 is computed in
+single precision, in an order of its own: results differ in the last digits. Operators whose inputs are constants are computed once, when the model is loaded.
+
+| operator | types | newest version | notes |
+|---|---|---|---|
+"""
+
+
+def operators(driver: Driver) -> list[tuple[str, int, int, str]]:
+    status, reply = driver.call("graph_ops", b"")
+    assert status == Status.OK
+    found, at = [], 0
+    while at < len(reply):
+        _, version, types = struct.unpack_from("<iII", reply, at)
+        name, notes, _ = reply[at + 12 :].split(b"\0", 2)
+        found.append((name.decode(), version, types, notes.decode()))
+        at += 12 + len(name) + len(notes) + 2
+    return found
+
+
+def test_the_page_is_the_table(native: Driver) -> None:
+    lines = []
+    for name, version, types, notes in sorted(operators(native)):
+        spelled = " ".join(text for bit, text in enumerate(TYPES) if types >> bit & 1)
+        lines.append(f"| {name} | {spelled} | {version} | {notes} |\n")
+    text = f"{HEAD}{''.join(lines)}\n{len(lines)} operators.\n"
+    if os.environ.get("REGEN"):
+        PAGE.write_text(text)
+    assert PAGE.read_text() == text
