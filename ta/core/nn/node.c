@@ -29,6 +29,16 @@ const struct cml_tensor *cml_node_output(const struct cml_node *node,
 	return operand(node, node->op->input_count + index);
 }
 
+const struct cml_tensor *cml_node_intermediate(const struct cml_node *node,
+					       size_t index)
+{
+	struct cml_fb_vector list = node->tflite.intermediates;
+	int32_t tensor = index < list.count ?
+			 cml_fb_i32_at(node->fb, list, index) : -1;
+
+	return tensor < 0 ? NULL : &node->build->tensors[tensor];
+}
+
 const void *cml_node_constant(const struct cml_node *node, size_t index)
 {
 	const struct cml_tensor *tensor = cml_node_input(node, index);
@@ -81,6 +91,35 @@ enum cml_status cml_node_shape(struct cml_node *node,
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "output's shape is not what the operator "
 				  "computes");
+
+	return CML_OK;
+}
+
+enum cml_status cml_node_set_shape(struct cml_node *node, size_t output,
+				   uint32_t rank, const int32_t *dims)
+{
+	struct cml_build *build = node->build;
+	size_t operand = node->op->operands + node->op->input_count + output;
+	int32_t index = build->operands[operand];
+	struct cml_tensor *tensor = &build->tensors[index];
+	uint64_t count = 1;
+
+	/* What is there already keeps the size it was given memory for. */
+	if (tensor->rank || build->roles[index] != CML_ROLE_NONE)
+		return cml_node_shape(node, tensor, rank, dims);
+	for (uint32_t i = 0; i < rank; i++) {
+		if (dims[i] < 0 || dims[i] > CML_TFLITE_MAX_DIM)
+			return CML_INTERNAL;
+		count *= dims[i];
+		if (count > CML_TFLITE_MAX_ELEMENTS)
+			return cml_refuse(node, CML_MODEL_LIMIT,
+					  "output has more than 16 Mi "
+					  "elements");
+		tensor->dims[i] = dims[i];
+	}
+	tensor->rank = rank;
+	tensor->count = count;
+	tensor->size = count * cml_tflite_type_size(tensor->type);
 
 	return CML_OK;
 }

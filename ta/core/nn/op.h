@@ -84,6 +84,7 @@ struct cml_op_type {
 	uint8_t min_inputs, max_inputs;
 	uint8_t min_outputs, max_outputs;
 	uint32_t empty_inputs;		/* bits: inputs without elements are fine */
+	bool has_state;		/* variable inputs are its own: it clears them */
 	const char *notes;		/* for docs/operators.md; may be NULL */
 	enum cml_status (*prepare)(struct cml_node *node);
 	void (*run)(const struct cml_run *run, const struct cml_op *op,
@@ -121,6 +122,9 @@ const struct cml_tensor *cml_node_input(const struct cml_node *node,
 					size_t index);
 const struct cml_tensor *cml_node_output(const struct cml_node *node,
 					 size_t index);
+/* Of its type and quantisation alone is made use. NULL: absent. */
+const struct cml_tensor *cml_node_intermediate(const struct cml_node *node,
+					       size_t index);
 /* Elements of an input, if they are known now; else NULL. */
 const void *cml_node_constant(const struct cml_node *node, size_t index);
 /* As above, and refuses: "operator needs this to be a constant". */
@@ -134,6 +138,12 @@ enum cml_status cml_node_type(struct cml_node *node,
 enum cml_status cml_node_shape(struct cml_node *node,
 			       const struct cml_tensor *output, uint32_t rank,
 			       const int32_t *dims);
+/*
+ * As above, but where the file leaves the shape out (it says a scalar), the
+ * output takes this one: converters do not know what custom operators compute.
+ */
+enum cml_status cml_node_set_shape(struct cml_node *node, size_t output,
+				   uint32_t rank, const int32_t *dims);
 bool cml_same_shape(const struct cml_tensor *a, const struct cml_tensor *b);
 /* It has one scale and zero point. */
 enum cml_status cml_node_quantized(struct cml_node *node,

@@ -21,6 +21,7 @@
 	X(depth_to_space) \
 	X(depthwise_conv_2d) \
 	X(dequantize) \
+	X(detection_postprocess) \
 	X(div) \
 	X(elu) \
 	X(embedding_lookup) \
@@ -79,6 +80,7 @@
 	X(resize_bilinear) \
 	X(resize_nearest_neighbor) \
 	X(reverse_v2) \
+	X(rnn) \
 	X(round) \
 	X(rsqrt) \
 	X(select) \
@@ -99,11 +101,14 @@
 	X(strided_slice) \
 	X(sub) \
 	X(sum) \
+	X(svdf) \
 	X(tanh) \
 	X(tile) \
 	X(topk_v2) \
 	X(transpose) \
 	X(transpose_conv) \
+	X(unidirectional_sequence_lstm) \
+	X(unidirectional_sequence_rnn) \
 	X(unpack) \
 	X(zeros_like)
 

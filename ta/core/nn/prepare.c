@@ -418,7 +418,9 @@ static enum cml_status check_inputs(struct cml_build *build,
 						"tensor");
 		if (index < 0)
 			continue;
-		if (build->tensors[index].variable && build->roles[index] == CML_ROLE_NONE) {
+		/* To others it would be what an earlier run left there. */
+		if (type->has_state && build->tensors[index].variable &&
+		    build->roles[index] == CML_ROLE_NONE) {
 			enum cml_status status =
 				track_write(build, index, op - build->ops);
 

@@ -15,7 +15,7 @@ enum { QUANTIZATION_SCALE = 2, QUANTIZATION_ZERO_POINT = 3,
        QUANTIZATION_DETAILS_TYPE = 4, QUANTIZATION_DIMENSION = 6 };
 enum { OPERATOR_OPCODE_INDEX = 0, OPERATOR_INPUTS = 1, OPERATOR_OUTPUTS = 2,
        OPERATOR_OPTIONS_TYPE = 3, OPERATOR_OPTIONS = 4,
-       OPERATOR_CUSTOM_OPTIONS = 5 };
+       OPERATOR_CUSTOM_OPTIONS = 5, OPERATOR_INTERMEDIATES = 8 };
 enum { BUFFER_DATA = 0, BUFFER_OFFSET = 1, BUFFER_SIZE = 2 };
 
 #define SCHEMA_VERSION	3
@@ -240,6 +240,7 @@ enum cml_status cml_tflite_operator(struct cml_tflite *model, uint32_t index,
 	op->custom_code = cml_bytes(bytes.data, bytes.count);
 	op->inputs = cml_fb_vector(fb, table, OPERATOR_INPUTS, 4);
 	op->outputs = cml_fb_vector(fb, table, OPERATOR_OUTPUTS, 4);
+	op->intermediates = cml_fb_vector(fb, table, OPERATOR_INTERMEDIATES, 4);
 	op->options_type = cml_fb_u8(fb, table, OPERATOR_OPTIONS_TYPE, 0);
 	op->options = cml_fb_table(fb, table, OPERATOR_OPTIONS);
 	bytes = cml_fb_vector(fb, table, OPERATOR_CUSTOM_OPTIONS, 1);
@@ -248,8 +249,10 @@ enum cml_status cml_tflite_operator(struct cml_tflite *model, uint32_t index,
 		return malformed(model);
 
 	status = check_operands(model, op->inputs);
-	if (status)
-		return status;
+	if (!status)
+		status = check_operands(model, op->outputs);
+	if (!status)
+		status = check_operands(model, op->intermediates);
 
-	return check_operands(model, op->outputs);
+	return status;
 }

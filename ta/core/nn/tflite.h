@@ -233,6 +233,8 @@ struct cml_tflite_operator {
 	int32_t builtin_code, version;
 	/* int32 indices of tensors, each checked; -1: optional and absent. */
 	struct cml_fb_vector inputs, outputs;
+	/* Likewise: tensors that no file holds, for their quantisation. */
+	struct cml_fb_vector intermediates;
 	uint32_t options_type;		/* of the schema's BuiltinOptions */
 	struct cml_fb_table options;	/* may be absent */
 	/* CUSTOM operators: their name, and options in a form of their own. */
