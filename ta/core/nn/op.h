@@ -73,6 +73,7 @@ enum cml_types {
 };
 
 #define CML_ANY_COUNT	255
+#define CML_ALL_INPUTS	UINT32_MAX
 
 struct cml_op_type {
 	const char *name;		/* the schema's */

@@ -571,7 +571,7 @@ PRODUCT_REFUSALS: list[tuple[Product, Bend, int, str]] = [
         Product(constant=1),
         lambda m: setattr(tensor(m, 1), "shape", [4, 0]) or setattr(tensor(m, 1), "buffer", 0),
         Status.MODEL_SHAPE,
-        "no elements",
+        "without elements",
     ),
     (
         Product(),

@@ -62,7 +62,7 @@ static enum cml_status check_gate(struct cml_node *node,
 		{ CML_LSTM_IN_WEIGHTS + gate, used, types.weights, 2,
 		  lstm->sequence.inputs },
 		{ CML_LSTM_IN_RECURRENT + gate, used, types.weights, 2,
-		  lstm->hidden },
+		  lstm->hidden_state },
 		{ cml_lstm_peephole(gate), used_peephole, types.peephole, 1,
 		  0 },
 		{ CML_LSTM_IN_BIAS + gate, used, types.bias, 1, 0 },
@@ -90,11 +90,11 @@ static enum cml_status check_projection(struct cml_node *node,
 					const struct cml_lstm *lstm)
 {
 	const struct types types = types_of(node);
-	int32_t dims[] = { lstm->hidden, lstm->cells };
+	int32_t dims[] = { lstm->hidden_state, lstm->cells };
 	enum cml_status status = CML_OK;
 
 	if (!cml_node_input(node, CML_LSTM_IN_PROJECTION)) {
-		if (lstm->hidden != lstm->cells)
+		if (lstm->hidden_state != lstm->cells)
 			return cml_refuse(node, CML_MODEL_SHAPE,
 					  "state is not of as many values as "
 					  "there are cells, and no projection");
@@ -160,7 +160,7 @@ static enum cml_status check_states(struct cml_node *node,
 	uint64_t batch = lstm->sequence.batch;
 	enum cml_status status = cml_recurrent_state(node, CML_LSTM_IN_HIDDEN,
 						     types.weights,
-						     batch * lstm->hidden);
+						     batch * lstm->hidden_state);
 
 	if (!status)
 		status = cml_recurrent_state(node, CML_LSTM_IN_CELL, types.cell,
@@ -187,7 +187,7 @@ static enum cml_status check_tensors(struct cml_node *node,
 				  "diagonal recurrent weights are not "
 				  "supported");
 	lstm->cells = weights->dims[0];
-	lstm->hidden = recurrent->dims[1];
+	lstm->hidden_state = recurrent->dims[1];
 	for (size_t i = 0; !status && i < CML_LSTM_GATES; i++)
 		status = check_gate(node, lstm, i);
 	if (!status)
@@ -195,8 +195,7 @@ static enum cml_status check_tensors(struct cml_node *node,
 	if (!status)
 		status = check_states(node, lstm);
 	if (!status)
-		status = cml_sequence_output(node, &lstm->sequence,
-					     lstm->hidden);
+		status = cml_sequence_output(node, lstm->hidden_state);
 
 	return status;
 }
@@ -216,10 +215,10 @@ enum cml_status cml_lstm_check(struct cml_node *node, struct cml_lstm *lstm)
 	if (status)
 		return status;
 	/* Weights are at most 2^24 each, and so are the output's elements. */
-	cost = ((uint64_t)lstm->sequence.inputs + lstm->hidden + 16) *
+	cost = ((uint64_t)lstm->sequence.inputs + lstm->hidden_state + 16) *
 	       CML_LSTM_GATES;
 	if (cml_node_input(node, CML_LSTM_IN_PROJECTION))
-		cost += lstm->hidden;
+		cost += lstm->hidden_state;
 	cost *= (uint64_t)lstm->cells * lstm->sequence.time;
 	node->macs = cost * lstm->sequence.batch;
 	cml_node_tiles(node, lstm->sequence.batch, cost);

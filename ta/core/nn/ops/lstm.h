@@ -19,7 +19,7 @@ enum { CML_LSTM_IN_WEIGHTS = 1, CML_LSTM_IN_RECURRENT = 5,
 
 struct cml_lstm {
 	struct cml_sequence sequence;
-	uint32_t cells, hidden;		/* hidden: of the state h */
+	uint32_t cells, hidden_state;		/* hidden_state: of the state h */
 	uint32_t activation;
 	float cell_clip, projection_clip;	/* 0: none */
 };

@@ -17,7 +17,7 @@
 #define SIDE_OUTPUT	4		/* of the intermediate tensors */
 
 struct gate_factors {
-	struct cml_factor input, hidden, peephole;
+	struct cml_factor input, hidden_state, peephole;
 };
 
 struct lstm_s8 {
@@ -31,7 +31,7 @@ struct lstm_s8 {
 	int32_t cell_clip, projection_clip;	/* 0: none */
 	/*
 	 * (CML_LSTM_GATES, cells) of sums of inputs, as many of sums of the
-	 * hidden state, (hidden) of the projection: where they begin.
+	 * hidden_state state, (hidden_state) of the projection: where they begin.
 	 */
 	int32_t biases[];
 };
@@ -68,7 +68,7 @@ static enum cml_status fill_gate(struct cml_node *node, struct lstm_s8 *self,
 {
 	struct gate_factors *factors = &self->gates[gate];
 	float input = cml_node_input(node, 0)->scale;
-	float hidden = cml_node_input(node, CML_LSTM_IN_HIDDEN)->scale;
+	float hidden_state = cml_node_input(node, CML_LSTM_IN_HIDDEN)->scale;
 	int32_t peephole = cml_lstm_peephole(gate);
 	float scale = 0;
 	enum cml_status status = scale_of(node, CML_LSTM_IN_WEIGHTS + gate,
@@ -80,8 +80,8 @@ static enum cml_status fill_gate(struct cml_node *node, struct lstm_s8 *self,
 	if (!status)
 		status = scale_of(node, CML_LSTM_IN_RECURRENT + gate, &scale);
 	if (!status)
-		status = factor_of(node, scale * hidden / GATE_SCALE,
-				   &factors->hidden);
+		status = factor_of(node, scale * hidden_state / GATE_SCALE,
+				   &factors->hidden_state);
 	if (status || peephole < 0 || !cml_node_input(node, peephole))
 		return status;
 	status = scale_of(node, peephole, &scale);
@@ -118,7 +118,7 @@ static enum cml_status read_cell(struct cml_node *node, struct lstm_s8 *self)
 
 static enum cml_status read_output(struct cml_node *node, struct lstm_s8 *self)
 {
-	const struct cml_tensor *hidden = cml_node_input(node,
+	const struct cml_tensor *hidden_state = cml_node_input(node,
 							 CML_LSTM_IN_HIDDEN);
 	const struct cml_tensor *output = cml_node_output(node, 0);
 	const struct cml_tensor *side = cml_node_intermediate(node,
@@ -132,7 +132,7 @@ static enum cml_status read_output(struct cml_node *node, struct lstm_s8 *self)
 		return cml_refuse(node, CML_MODEL_QUANTIZATION,
 				  "integer LSTM lacks its intermediate "
 				  "tensors");
-	status = cml_node_same_quantization(node, hidden, output);
+	status = cml_node_same_quantization(node, hidden_state, output);
 	if (!status)
 		status = cml_node_quantized(node, side);
 	if (!status)
@@ -141,13 +141,13 @@ static enum cml_status read_output(struct cml_node *node, struct lstm_s8 *self)
 	if (!status && projection)
 		status = scale_of(node, CML_LSTM_IN_PROJECTION, &scale);
 	if (!status && projection)
-		status = factor_of(node, scale * side->scale / hidden->scale,
+		status = factor_of(node, scale * side->scale / hidden_state->scale,
 				   &self->projection);
 	if (status)
 		return status;
 	self->side_zero_point = projection ? -side->zero_point :
 				side->zero_point;
-	self->hidden_zero_point = hidden->zero_point;
+	self->hidden_zero_point = hidden_state->zero_point;
 	clip = self->lstm.projection_clip / output->scale;
 	self->projection_clip = clip < INT8_MAX ? (int32_t)clip : INT8_MAX;
 
@@ -188,7 +188,7 @@ static enum cml_status fill_biases(struct cml_node *node, size_t weights,
 static enum cml_status fill_all_biases(struct cml_node *node,
 				       struct lstm_s8 *self)
 {
-	const struct cml_tensor *hidden = cml_node_input(node,
+	const struct cml_tensor *hidden_state = cml_node_input(node,
 							 CML_LSTM_IN_HIDDEN);
 	int32_t input_zero_point = cml_node_input(node, 0)->zero_point;
 	uint32_t cells = self->lstm.cells;
@@ -203,7 +203,7 @@ static enum cml_status fill_all_biases(struct cml_node *node,
 	for (size_t i = 0; !status && i < CML_LSTM_GATES; i++, biases += cells)
 		if (cml_node_input(node, CML_LSTM_IN_WEIGHTS + i))
 			status = fill_biases(node, CML_LSTM_IN_RECURRENT + i,
-					     -1, -hidden->zero_point, biases);
+					     -1, -hidden_state->zero_point, biases);
 	/* The negated zero point was added, so it is added here too. */
 	if (!status && cml_node_input(node, CML_LSTM_IN_PROJECTION))
 		status = fill_biases(node, CML_LSTM_IN_PROJECTION,
@@ -216,7 +216,7 @@ static enum cml_status fill_all_biases(struct cml_node *node,
 enum cml_status cml_lstm_s8_prepare(struct cml_node *node,
 				    const struct cml_lstm *lstm)
 {
-	size_t count = (size_t)lstm->cells * CML_LSTM_GATES * 2 + lstm->hidden;
+	size_t count = (size_t)lstm->cells * CML_LSTM_GATES * 2 + lstm->hidden_state;
 	struct lstm_s8 *self = NULL;
 	void *params = NULL;
 	enum cml_status status = cml_node_quantized(node,
@@ -234,7 +234,7 @@ enum cml_status cml_lstm_s8_prepare(struct cml_node *node,
 				  "integer LSTM with layer normalisation is "
 				  "not supported");
 	/* There the reference takes one size for the other. */
-	if (lstm->hidden != lstm->cells &&
+	if (lstm->hidden_state != lstm->cells &&
 	    cml_node_input(node, CML_LSTM_IN_PEEPHOLE + 2))
 		return cml_refuse(node, CML_MODEL_UNSUPPORTED_OP,
 				  "integer LSTM with peephole and a projection "
@@ -261,7 +261,7 @@ struct step {
 	const struct cml_op *op;
 	const struct lstm_s8 *self;
 	const int8_t *input;
-	int8_t *hidden, *side;
+	int8_t *hidden_state, *side;
 	int16_t *cell;
 	int16_t *gates;		/* (CML_LSTM_GATES, cells) */
 };
@@ -305,10 +305,10 @@ static void compute_gate(const struct step *step, size_t gate)
 						 lstm->sequence.inputs,
 						 biases[i], factors->input));
 
-		sum = cml_quant_add(sum, product(recurrent, step->hidden,
-						 lstm->hidden,
+		sum = cml_quant_add(sum, product(recurrent, step->hidden_state,
+						 lstm->hidden_state,
 						 hidden_biases[i],
-						 factors->hidden));
+						 factors->hidden_state));
 		sum = saturate16(sum);
 		if (peephole) {
 			int32_t more = cml_quant_scale(peephole[i] *
@@ -321,7 +321,7 @@ static void compute_gate(const struct step *step, size_t gate)
 			    cml_fixed16_tanh(sum, GATE_BITS) :
 			    cml_fixed16_sigmoid(sum);
 		weights += lstm->sequence.inputs;
-		recurrent += lstm->hidden;
+		recurrent += lstm->hidden_state;
 	}
 }
 
@@ -363,7 +363,7 @@ static void update_hidden(const struct step *step)
 					     CML_LSTM_IN_PROJECTION);
 	const int32_t *biases = self->biases +
 				(size_t)lstm->cells * CML_LSTM_GATES * 2;
-	int8_t *side = projection ? step->side : step->hidden;
+	int8_t *side = projection ? step->side : step->hidden_state;
 
 	for (uint32_t i = 0; i < lstm->cells; i++) {
 		int32_t value = gate[i] * cml_fixed16_tanh(step->cell[i],
@@ -373,13 +373,13 @@ static void update_hidden(const struct step *step)
 				      self->side_zero_point);
 		side[i] = cml_quant_clamp(value, INT8_MIN, INT8_MAX);
 	}
-	for (uint32_t i = 0; projection && i < lstm->hidden; i++) {
+	for (uint32_t i = 0; projection && i < lstm->hidden_state; i++) {
 		int32_t value = product(projection, side, lstm->cells,
 					biases[i], self->projection);
 
 		value = cml_quant_add(value, self->hidden_zero_point);
 		value = cml_quant_clamp(value, INT8_MIN, INT8_MAX);
-		step->hidden[i] = clip(value, self->projection_clip);
+		step->hidden_state[i] = clip(value, self->projection_clip);
 		projection += lstm->cells;
 	}
 }
@@ -408,7 +408,7 @@ void cml_lstm_s8_run(const struct cml_run *run, const struct cml_op *op,
 	struct cml_range batch = cml_tile(op, tile, sequence->batch);
 	size_t gates_size = lstm->cells * CML_LSTM_GATES * sizeof(int16_t);
 	const int8_t *input = cml_op_in(run, op, 0);
-	int8_t *hidden = (int8_t *)cml_op_in(run, op, CML_LSTM_IN_HIDDEN);
+	int8_t *hidden_state = (int8_t *)cml_op_in(run, op, CML_LSTM_IN_HIDDEN);
 	int16_t *cell = (int16_t *)cml_op_in(run, op, CML_LSTM_IN_CELL);
 	int8_t *output = cml_op_out(run, op, 0);
 
@@ -417,22 +417,22 @@ void cml_lstm_s8_run(const struct cml_run *run, const struct cml_op *op,
 			.run = run,
 			.op = op,
 			.self = self,
-			.hidden = hidden + b * lstm->hidden,
+			.hidden_state = hidden_state + b * lstm->hidden_state,
 			.cell = cell + b * lstm->cells,
 			.gates = (int16_t *)run->scratch,
 			.side = (int8_t *)run->scratch + gates_size,
 		};
 
 		/* Zero, as the state's own scale has it */
-		memset(step.hidden, self->hidden_zero_point, lstm->hidden);
+		memset(step.hidden_state, self->hidden_zero_point, lstm->hidden_state);
 		memset(step.cell, 0, lstm->cells * sizeof(*step.cell));
 		for (size_t t = 0; t < sequence->time; t++) {
 			size_t row = cml_sequence_row(sequence, b, t);
 
 			step.input = input + row * sequence->inputs;
 			compute_step(&step);
-			memcpy(output + row * lstm->hidden, step.hidden,
-			       lstm->hidden);
+			memcpy(output + row * lstm->hidden_state, step.hidden_state,
+			       lstm->hidden_state);
 		}
 	}
 }

@@ -122,6 +122,7 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 const struct cml_op_type cml_op_concatenation = {
 	.name = "CONCATENATION",
 	.builtin_code = CML_OP_CONCATENATION,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 10,
 	.max_version = 7,
 	.types = CML_COPIED_TYPES,
@@ -135,6 +136,7 @@ const struct cml_op_type cml_op_concatenation = {
 const struct cml_op_type cml_op_pack = {
 	.name = "PACK",
 	.builtin_code = CML_OP_PACK,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 59,
 	.max_version = 5,
 	.types = CML_COPIED_TYPES,

@@ -102,6 +102,7 @@ static void zeros_run(const struct cml_run *run, const struct cml_op *op,
 const struct cml_op_type cml_op_fill = {
 	.name = "FILL",
 	.builtin_code = CML_OP_FILL,
+	.empty_inputs = 1 << 0,
 	.options_type = 68,
 	.max_version = 5,
 	/* The shape's: the value may be of any type. */

@@ -436,6 +436,7 @@ const struct cml_op_type cml_op_ ## lower = {				\
 	.options_type = 27,						\
 	.max_version = newest,						\
 	.types = all_types,						\
+	.empty_inputs = 1 << 1,						\
 	.min_inputs = 2, .max_inputs = 2,				\
 	.min_outputs = 1, .max_outputs = 1,				\
 	.notes = "Axes have to be constant." more,			\

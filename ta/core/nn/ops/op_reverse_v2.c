@@ -49,6 +49,7 @@ static enum cml_status prepare(struct cml_node *node)
 const struct cml_op_type cml_op_reverse_v2 = {
 	.name = "REVERSE_V2",
 	.builtin_code = CML_OP_REVERSE_V2,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 81,
 	.max_version = 4,
 	.types = CML_COPIED_TYPES,

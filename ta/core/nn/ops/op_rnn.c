@@ -72,7 +72,7 @@ static enum cml_status prepare_sequence(struct cml_node *node)
 	if (!status)
 		status = complete(node, rnn);
 	if (!status)
-		status = cml_sequence_output(node, &rnn->sequence, rnn->units);
+		status = cml_sequence_output(node, rnn->units);
 
 	return status;
 }

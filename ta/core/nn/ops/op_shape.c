@@ -57,6 +57,7 @@ static void rank_run(const struct cml_run *run, const struct cml_op *op,
 const struct cml_op_type cml_op_shape = {
 	.name = "SHAPE",
 	.builtin_code = CML_OP_SHAPE,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 55,
 	.max_version = 1,
 	.types = CML_ANY_TYPE,

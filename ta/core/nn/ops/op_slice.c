@@ -270,6 +270,7 @@ static enum cml_status prepare_strided_slice(struct cml_node *node)
 const struct cml_op_type cml_op_slice = {
 	.name = "SLICE",
 	.builtin_code = CML_OP_SLICE,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 48,
 	.max_version = 8,
 	.types = CML_COPIED_TYPES,
@@ -283,6 +284,7 @@ const struct cml_op_type cml_op_slice = {
 const struct cml_op_type cml_op_strided_slice = {
 	.name = "STRIDED_SLICE",
 	.builtin_code = CML_OP_STRIDED_SLICE,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 32,
 	.max_version = 8,
 	.types = CML_COPIED_TYPES,

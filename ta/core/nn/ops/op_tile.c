@@ -75,6 +75,7 @@ static enum cml_status prepare_broadcast_to(struct cml_node *node)
 const struct cml_op_type cml_op_tile = {
 	.name = "TILE",
 	.builtin_code = CML_OP_TILE,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 51,
 	.max_version = 3,
 	.types = CML_COPIED_TYPES,
@@ -88,6 +89,7 @@ const struct cml_op_type cml_op_tile = {
 const struct cml_op_type cml_op_broadcast_to = {
 	.name = "BROADCAST_TO",
 	.builtin_code = CML_OP_BROADCAST_TO,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 104,
 	.max_version = 4,
 	.types = CML_COPIED_TYPES,

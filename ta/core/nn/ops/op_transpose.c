@@ -148,6 +148,7 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 const struct cml_op_type cml_op_transpose = {
 	.name = "TRANSPOSE",
 	.builtin_code = CML_OP_TRANSPOSE,
+	.empty_inputs = CML_ALL_INPUTS,
 	.options_type = 26,
 	.max_version = 8,
 	.types = CML_COPIED_TYPES,

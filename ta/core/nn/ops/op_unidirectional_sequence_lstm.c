@@ -74,7 +74,7 @@ static void normalize(float *values, uint32_t count)
 }
 
 static void compute_gate(const struct cml_lstm *lstm, const struct gate *gate,
-			 const float *input, const float *hidden,
+			 const float *input, const float *hidden_state,
 			 const float *cell, float *values)
 {
 	uint32_t cells = lstm->cells;
@@ -85,7 +85,7 @@ static void compute_gate(const struct cml_lstm *lstm, const struct gate *gate,
 		memcpy(values, gate->bias, cells * sizeof(*values));
 	cml_recurrent_multiply(gate->weights, input, cells,
 			       lstm->sequence.inputs, values);
-	cml_recurrent_multiply(gate->recurrent, hidden, cells, lstm->hidden,
+	cml_recurrent_multiply(gate->recurrent, hidden_state, cells, lstm->hidden_state,
 			       values);
 	for (uint32_t i = 0; gate->peephole && i < cells; i++)
 		values[i] += gate->peephole[i] * cell[i];
@@ -126,22 +126,22 @@ static void update_cell(const struct cml_lstm *lstm, bool input_gate,
 /* @values: the output gate; what follows it is done in its place. */
 static void update_hidden(const struct cml_lstm *lstm, const float *projection,
 			  const float *bias, const float *cell, float *values,
-			  float *hidden)
+			  float *hidden_state)
 {
 	for (uint32_t i = 0; i < lstm->cells; i++)
 		values[i] *= cml_recurrent_activate(lstm->activation, cell[i]);
 	if (!projection) {
-		memcpy(hidden, values, lstm->hidden * sizeof(*hidden));
+		memcpy(hidden_state, values, lstm->hidden_state * sizeof(*hidden_state));
 		return;
 	}
 	if (bias)
-		memcpy(hidden, bias, lstm->hidden * sizeof(*hidden));
+		memcpy(hidden_state, bias, lstm->hidden_state * sizeof(*hidden_state));
 	else
-		memset(hidden, 0, lstm->hidden * sizeof(*hidden));
-	cml_recurrent_multiply(projection, values, lstm->hidden, lstm->cells,
-			       hidden);
-	for (uint32_t i = 0; i < lstm->hidden; i++)
-		hidden[i] = clip(hidden[i], lstm->projection_clip);
+		memset(hidden_state, 0, lstm->hidden_state * sizeof(*hidden_state));
+	cml_recurrent_multiply(projection, values, lstm->hidden_state, lstm->cells,
+			       hidden_state);
+	for (uint32_t i = 0; i < lstm->hidden_state; i++)
+		hidden_state[i] = clip(hidden_state[i], lstm->projection_clip);
 }
 
 static void find_gates(const struct cml_run *run, const struct cml_op *op,
@@ -172,7 +172,7 @@ static void run_real(const struct cml_run *run, const struct cml_op *op,
 	struct cml_range batch = cml_tile(op, tile, sequence->batch);
 	const float *projection = cml_op_in(run, op, CML_LSTM_IN_PROJECTION);
 	const float *bias = cml_op_in(run, op, CML_LSTM_IN_PROJECTION_BIAS);
-	size_t hidden_size = lstm->hidden * sizeof(float);
+	size_t hidden_size = lstm->hidden_state * sizeof(float);
 	float *states = (float *)cml_op_in(run, op, CML_LSTM_IN_HIDDEN);
 	float *all_cells = (float *)cml_op_in(run, op, CML_LSTM_IN_CELL);
 	float *values = (float *)run->scratch;	/* (CML_LSTM_GATES, cells) */
@@ -181,10 +181,10 @@ static void run_real(const struct cml_run *run, const struct cml_op *op,
 
 	find_gates(run, op, lstm, gates);
 	for (size_t b = batch.begin; b < batch.end; b++) {
-		float *hidden = states + b * lstm->hidden;
+		float *hidden_state = states + b * lstm->hidden_state;
 		float *cell = all_cells + b * lstm->cells;
 
-		memset(hidden, 0, hidden_size);
+		memset(hidden_state, 0, hidden_size);
 		memset(cell, 0, lstm->cells * sizeof(*cell));
 		for (size_t t = 0; t < sequence->time; t++) {
 			size_t row = cml_sequence_row(sequence, b, t);
@@ -198,13 +198,13 @@ static void run_real(const struct cml_run *run, const struct cml_op *op,
 						    values, cell);
 				if (gates[i].weights)
 					compute_gate(lstm, &gates[i], input,
-						     hidden, cell, values +
+						     hidden_state, cell, values +
 						     i * lstm->cells);
 			}
 			update_hidden(lstm, projection, bias, cell, values +
 				      (size_t)CML_LSTM_OUTPUT * lstm->cells,
-				      hidden);
-			memcpy(output + row * lstm->hidden, hidden,
+				      hidden_state);
+			memcpy(output + row * lstm->hidden_state, hidden_state,
 			       hidden_size);
 		}
 	}

@@ -24,9 +24,7 @@ enum cml_status cml_sequence_prepare(struct cml_node *node, bool time_major,
 	return CML_OK;
 }
 
-enum cml_status cml_sequence_output(struct cml_node *node,
-				    const struct cml_sequence *sequence,
-				    uint32_t values)
+enum cml_status cml_sequence_output(struct cml_node *node, uint32_t values)
 {
 	const struct cml_tensor *input = cml_node_input(node, 0);
 	const struct cml_tensor *output = cml_node_output(node, 0);

@@ -35,9 +35,7 @@ static inline size_t cml_sequence_row(const struct cml_sequence *sequence,
 }
 
 /* The output is as the input, but of @values a step. */
-enum cml_status cml_sequence_output(struct cml_node *node,
-				    const struct cml_sequence *sequence,
-				    uint32_t values);
+enum cml_status cml_sequence_output(struct cml_node *node, uint32_t values);
 
 /* Input @index is there, of @type, of @rank, @dims[0] and perhaps @dims[1]. */
 enum cml_status cml_recurrent_input(struct cml_node *node, size_t index,
