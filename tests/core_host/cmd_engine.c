@@ -15,6 +15,8 @@
  *		until it succeeds
  * graph_time	u32 cpu, u32 runs, model
  *	->	for each run, u64 nanoseconds
+ * graph_layers	u32 cpu, u32 runs, model
+ *	->	for each operator, u64 nanoseconds (the least), u32 tiles
  * graph_ops	nothing
  *	->	for each operator: i32 builtin code, u32 newest version, u32
  *		types, name and notes, each with a 0 at its end
@@ -213,6 +215,45 @@ out:
 	return status;
 }
 
+static enum cml_status graph_layers(struct cml_bytes payload,
+				    struct driver_reply *reply)
+{
+	struct cml_cursor cur = cml_cursor(payload);
+	uint32_t cpu = driver_u32(&cur);
+	uint32_t runs = driver_u32(&cur);
+	size_t len = cml_cursor_remaining(&cur);
+	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
+	struct cml_graph *graph = NULL;
+	struct cml_run run = { 0 };
+	enum cml_status status = prepare(model, len, cpu, &graph, reply);
+
+	if (status)
+		goto out;
+	run = driver_run(graph, model);
+	for (size_t op = 0; op < cml_graph_op_count(graph); op++) {
+		uint32_t tiles = cml_graph_tile_count(graph, op);
+		uint64_t best = UINT64_MAX;
+
+		for (uint32_t i = 0; i < runs; i++) {
+			uint64_t start = now_ns();
+
+			for (uint32_t tile = 0; tile < tiles; tile++)
+				cml_graph_run_tile(&run, op, tile);
+			start = now_ns() - start;
+			if (start < best)
+				best = start;
+		}
+		driver_put_u64(reply, best);
+		driver_put_u32(reply, tiles);
+	}
+	driver_run_free(&run);
+out:
+	cml_graph_free(driver_allocator(), graph);
+	driver_model_free(model, len);
+
+	return status;
+}
+
 static enum cml_status graph_ops(struct cml_bytes payload,
 				 struct driver_reply *reply)
 {
@@ -236,6 +277,7 @@ const struct driver_command driver_engine_commands[] = {
 	{ "graph_info", graph_info },
 	{ "graph_starve", graph_starve },
 	{ "graph_time", graph_time },
+	{ "graph_layers", graph_layers },
 	{ "graph_ops", graph_ops },
 	{ NULL, NULL },
 };

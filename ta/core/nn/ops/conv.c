@@ -205,8 +205,8 @@ struct cml_conv_call cml_conv_call(const struct cml_run *run,
 		.multiplier = conv->numbers + conv->channels,
 		.shift = conv->numbers + 2 * conv->channels,
 		.scratch = run->scratch,
-		.pixels = cml_tile(op, tile, (uint32_t)conv->batch *
-				   conv->out_h * conv->out_w),
+		.pixels = cml_conv_pixels(op, tile, (uint32_t)conv->batch *
+						   conv->out_h * conv->out_w),
 	};
 }
 

@@ -46,6 +46,33 @@ struct cml_conv {
 	int32_t numbers[];
 };
 
+/* Tiles are of so many output pixels: what kernels do at once, several times. */
+#define CML_CONV_TILE_PIXELS	24
+
+/* The share of @tile in @pixels, whose tiles cml_conv_tiles() made. */
+static inline struct cml_range cml_conv_pixels(const struct cml_op *op,
+					       uint32_t tile, uint32_t pixels)
+{
+	uint32_t units = (pixels + CML_CONV_TILE_PIXELS - 1) /
+			 CML_CONV_TILE_PIXELS;
+	struct cml_range range = cml_tile(op, tile, units);
+
+	range.begin *= CML_CONV_TILE_PIXELS;
+	range.end *= CML_CONV_TILE_PIXELS;
+	if (range.end > pixels)
+		range.end = pixels;
+
+	return range;
+}
+
+/* @cost: of one pixel */
+static inline void cml_conv_tiles(struct cml_node *node, uint32_t pixels,
+				  uint64_t cost)
+{
+	cml_node_tiles(node, (pixels + CML_CONV_TILE_PIXELS - 1) /
+			     CML_CONV_TILE_PIXELS, cost * CML_CONV_TILE_PIXELS);
+}
+
 /* One call of an int8 kernel: output pixels, counted through the batch. */
 struct cml_conv_call {
 	const struct cml_conv *conv;

@@ -163,7 +163,7 @@ static enum cml_status prepare(struct cml_node *node)
 	patch = (uint64_t)conv->kernel_h * conv->kernel_w;
 	pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
 	node->macs = patch * conv->out_c * pixels;
-	cml_node_tiles(node, pixels, patch * conv->out_c);
+	cml_conv_tiles(node, pixels, patch * conv->out_c);
 
 	return CML_OK;
 }
