@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Convolution without vectors: three pixels in one 64-bit multiplication.
+ * Convolution by plain multiplication: three pixels in one of 64 bits. Only the
+ * last step, from sums to bytes, uses vectors where there are any.
  *
  * A word has the values of three pixels in fields of 21 bits, each added to
  * what is above it, so a negative value borrows from there. The word times a
@@ -15,6 +16,9 @@
 #include <string.h>
 
 #include "conv.h"
+#if defined(__ARM_NEON)
+#include "neon.h"
+#endif
 
 #define FIELD_BITS	21
 #define FIELD_PIXELS	3
@@ -98,15 +102,19 @@ static void fill_words(const int8_t *const rows[PIXELS], size_t patch,
 }
 
 /* Onto the sums of three pixels, what the fields of @word are. */
-static inline void take_apart(uint64_t word, int32_t *sums, size_t step)
+static inline __attribute__((always_inline)) void
+take_apart(uint64_t word, int32_t *sums, size_t step)
 {
-	for (size_t i = 0; i < FIELD_PIXELS; i++) {
-		int64_t field = (int64_t)(word << (64 - FIELD_BITS)) >>
-				(64 - FIELD_BITS);
+	int64_t first = (int64_t)(word << (64 - FIELD_BITS)) >>
+			(64 - FIELD_BITS);
+	int64_t rest = (int64_t)(word - first) >> FIELD_BITS;
+	int64_t second = (int64_t)((uint64_t)rest << (64 - FIELD_BITS)) >>
+			 (64 - FIELD_BITS);
+	int64_t third = (rest - second) >> FIELD_BITS;
 
-		sums[i * step] = cml_quant_add(sums[i * step], field);
-		word = (word - field) >> FIELD_BITS;
-	}
+	sums[0] = cml_quant_add(sums[0], first);
+	sums[step] = cml_quant_add(sums[step], second);
+	sums[2 * step] = cml_quant_add(sums[2 * step], third);
 }
 
 /* (6 pixels, 8 channels) onto @sums, for @count values of the patch. */
@@ -155,8 +163,9 @@ static void multiply(const uint64_t *words, const int8_t *weights,
 #undef TAKE
 }
 
-static void store(const struct cml_conv_call *call, const int32_t *sums,
-		  int32_t first, size_t pixels, int8_t *output)
+/* Channels from @first on of @pixels pixels, from (pixels, 8) sums. */
+static void store_any(const struct cml_conv_call *call, const int32_t *sums,
+		      int32_t first, size_t pixels, int8_t *output)
 {
 	const struct cml_conv *conv = call->conv;
 	int32_t count = conv->out_c - first;
@@ -177,6 +186,43 @@ static void store(const struct cml_conv_call *call, const int32_t *sums,
 		}
 	}
 }
+
+#if defined(__ARM_NEON)
+/* The same for a whole tile's channels, with what vectors there are. */
+static void store_eight(const struct cml_conv_call *call, const int32_t *sums,
+			int32_t first, size_t pixels, int8_t *output)
+{
+	const struct cml_conv *conv = call->conv;
+	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
+						     conv->min, conv->max);
+	struct cml_neon_factor low =
+		cml_neon_factor(vld1q_s32(call->multiplier + first),
+				vld1q_s32(call->shift + first), range);
+	struct cml_neon_factor high =
+		cml_neon_factor(vld1q_s32(call->multiplier + first + 4),
+				vld1q_s32(call->shift + first + 4), range);
+
+	output += first;
+	for (size_t i = 0; i < pixels; i++, sums += CHANNELS) {
+		int32x4_t a = cml_neon_output(vld1q_s32(sums), true, low,
+					      range);
+		int32x4_t b = cml_neon_output(vld1q_s32(sums + 4), true, high,
+					      range);
+		int16x8_t both = vuzp1q_s16(vreinterpretq_s16_s32(a),
+					    vreinterpretq_s16_s32(b));
+		int8x16_t bytes = vreinterpretq_s8_s16(both);
+
+		vst1_s8(output, vget_low_s8(vuzp1q_s8(bytes, bytes)));
+		output += conv->out_c;
+	}
+}
+#else
+static void store_eight(const struct cml_conv_call *call, const int32_t *sums,
+			int32_t first, size_t pixels, int8_t *output)
+{
+	store_any(call, sums, first, pixels, output);
+}
+#endif
 
 /* All channels of up to six pixels. */
 static void pixels_tile(const struct cml_conv_call *call,
@@ -200,7 +246,10 @@ static void pixels_tile(const struct cml_conv_call *call,
 			multiply(words + WORDS * k, weights, count, sums);
 			weights += CHANNELS * count;
 		}
-		store(call, sums, first, pixels, output);
+		if (conv->fast && first + CHANNELS <= conv->out_c)
+			store_eight(call, sums, first, pixels, output);
+		else
+			store_any(call, sums, first, pixels, output);
 	}
 }
 
