@@ -93,8 +93,8 @@ class Said:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._follower = Follower(World.SECURE, machine.folder.log(World.SECURE))
-        self._follower.skip()
+        begin = machine.folder.log_sizes()[World.SECURE]
+        self._follower = Follower(World.SECURE, machine.folder.log(World.SECURE), begin)
 
     def panics(self) -> list[Panic]:
         explainer = Explainer(Symbols(self._machine.folder.symbols))
