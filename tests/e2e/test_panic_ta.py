@@ -125,8 +125,10 @@ def test_a_panic_is_explained(case: Case, context: TEEContext, machine: Machine)
     assert culprit.function == (case.function or case.mark)
     assert culprit.file == str(SOURCE.relative_to(ROOT))
     if case.command == "RECURSION":
-        # Anywhere in it: where the stack ends is a matter of luck.
-        assert functions.count("recursion") > 20
+        # Anywhere in it: where the stack ends is a matter of luck, and what lies below it. If the
+        # TA's data does, nobody can follow the stack any more.
+        lost = any("is overwritten" in text for text in panic.meaning)
+        assert functions.count("recursion") > (0 if lost else 20)
         return
     assert culprit.line == line_of(mark), panic.report()
     (marked,) = [line for line in culprit.source if line.marked]
