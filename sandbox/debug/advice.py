@@ -191,11 +191,19 @@ def _bad_access(dump: Dump, address: int, fault: Fault | None, where: str) -> Wo
     said = Words(f"{verb} 0x{address:x}{where}")
     if fault is not None:
         said.meaning.append(f"The processor says: {fault}.")
-    if stack is not None and _is_overflow(dump, address, stack):
+    pointer = _stack_pointer(dump)
+    lost = stack is not None and _ran_on(dump, pointer, stack)
+    if stack is not None and (lost or _is_overflow(pointer, address, stack)):
         said.headline = f"stack overflow{where}"
+        beyond = f"it {verb} 0x{address:x}, below that."
+        if lost:
+            beyond = (
+                f"the stack pointer is 0x{stack.address - pointer:x} bytes below that, in memory"
+                " that lies there by chance: what the TA had there is overwritten."
+            )
         said.meaning.append(
             f"The TA has used up its stack: 0x{stack.size:x} bytes that end at"
-            f" 0x{stack.address:x}, and it {verb} 0x{address:x}, below that."
+            f" 0x{stack.address:x}, and {beyond}"
         )
         said.advice = [
             f"{_STACK_SIZE}: is it enough for the deepest path?",
@@ -227,11 +235,24 @@ def _bad_access(dump: Dump, address: int, fault: Fault | None, where: str) -> Wo
     return said
 
 
-def _is_overflow(dump: Dump, address: int, stack: Region) -> bool:
+def _stack_pointer(dump: Dump) -> int:
+    return dump.registers.get("sp_el0", dump.registers.get("sp", 0))
+
+
+def _is_overflow(pointer: int, address: int, stack: Region) -> bool:
     below = stack.address - address
-    pointer = dump.registers.get("sp_el0", dump.registers.get("sp", stack.address))
     near = stack.address - _OVERFLOW_BYTES <= pointer < stack.address + _OVERFLOW_BYTES
     return 0 < below <= _OVERFLOW_BYTES and near
+
+
+def _ran_on(dump: Dump, pointer: int, stack: Region) -> bool:
+    """Whether all from the stack pointer up to the stack is mapped: no gap ended the overflow."""
+    while pointer < stack.address:
+        region = next((r for r in dump.regions if pointer in r), None)
+        if region is None:
+            return False
+        pointer = region.address + region.size
+    return pointer == stack.address
 
 
 def _what_is_there(region: Region, dump: Dump) -> str:

@@ -32,6 +32,11 @@ class Holder:
         raw = json.loads(text)
         return cls(int(raw["pid"]), str(raw["what"]), float(raw["since"]))
 
+    @property
+    def alive(self) -> bool:
+        """If not, what it left behind lets the machine go (debug/keeper.py)."""
+        return os.path.exists(f"/proc/{self.pid}")
+
     def __str__(self) -> str:
         return f"{self.what} (process {self.pid})"
 

@@ -30,6 +30,7 @@ _END_S = 4.0
 _CONNECT_S = 20.0
 _STILL_S = 0.3
 _ABOUT_TO_RUN_S = 2.0
+_LETTING_GO_S = 15.0
 
 
 class State(StrEnum):
@@ -188,8 +189,8 @@ class Machine:
                 "`sandbox up` starts it.",
             )
         holder = self._holder()
-        # It may be about to go on, as when a script sets breakpoints.
-        if holder is not None and self._stopped(_ABOUT_TO_RUN_S):
+        # It may be about to go on, as when a script sets breakpoints, or just be let go.
+        if holder is not None and self._stopped(_ABOUT_TO_RUN_S if holder.alive else _LETTING_GO_S):
             from sandbox.machine.hold import MachineHeld
 
             raise MachineHeld(

@@ -93,8 +93,8 @@ class Said:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._follower = Follower(World.SECURE, machine.folder.log(World.SECURE))
-        self._follower.skip()
+        begin = machine.folder.log_sizes()[World.SECURE]
+        self._follower = Follower(World.SECURE, machine.folder.log(World.SECURE), begin)
 
     def panics(self) -> list[Panic]:
         explainer = Explainer(Symbols(self._machine.folder.symbols))
@@ -125,8 +125,10 @@ def test_a_panic_is_explained(case: Case, context: TEEContext, machine: Machine)
     assert culprit.function == (case.function or case.mark)
     assert culprit.file == str(SOURCE.relative_to(ROOT))
     if case.command == "RECURSION":
-        # Anywhere in it: where the stack ends is a matter of luck.
-        assert functions.count("recursion") > 20
+        # Anywhere in it: where the stack ends is a matter of luck, and what lies below it. If the
+        # TA's data does, nobody can follow the stack any more.
+        lost = any("is overwritten" in text for text in panic.meaning)
+        assert functions.count("recursion") > (0 if lost else 20)
         return
     assert culprit.line == line_of(mark), panic.report()
     (marked,) = [line for line in culprit.source if line.marked]

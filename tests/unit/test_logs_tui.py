@@ -116,7 +116,8 @@ def test_it_follows(folder: Folder) -> None:
         await until(pilot, lambda: len(app.view.listing) == len(app.records) >= 65)
         assert "following" not in screen(app)[0] and at_cursor(app) == "I/TC: secure 29"
         await pilot.press("G")
-        assert shown(app)[-1] == "I/TC: yet one more" and "following" in screen(app)[0]
+        await until(pilot, lambda: shown(app)[-1] == "I/TC: yet one more")
+        assert "following" in screen(app)[0]
 
     drive(writer, body)
 
