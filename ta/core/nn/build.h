@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A graph while it is being made, for prepare.c and node.c.
+ * A graph while it is being made: by prepare.c and the build_*.c in this order,
+ * file, operators, finish.
  *
  * Everything whose size follows from the file is one block, work. Parameters
  * of operators and constants that were computed are parts of chunks; at the
@@ -75,6 +76,28 @@ static inline enum cml_status cml_build_refuse(struct cml_build *build,
 	return status;
 }
 
+static inline size_t cml_align_up(size_t size, size_t align)
+{
+	return (size + align - 1) / align * align;
+}
+
+/* build_file.c */
+enum cml_status cml_build_open(struct cml_build *build, struct cml_bytes file);
+/* Tensor @index comes into being at @step. */
+enum cml_status cml_build_write(struct cml_build *build, int32_t index,
+				int32_t step);
+/* Its memory is needed until @step. */
+void cml_build_read(struct cml_build *build, int32_t index, int32_t step);
+
+/* build_operators.c */
+enum cml_status cml_build_operators(struct cml_build *build);
+
+/* build_finish.c; @file is what was opened */
+enum cml_status cml_build_finish(struct cml_build *build, uint8_t *file,
+				 struct cml_graph **graph);
+
+/* build_memory.c */
+void cml_build_release(struct cml_build *build);
 /* Zeroed; there until the end; counted against CML_GRAPH_MAX_TABLES. */
 enum cml_status cml_build_take(struct cml_build *build, size_t size,
 			       struct cml_block *block);

@@ -7,7 +7,7 @@
 #ifndef CML_OPS_ACTIVATION_H
 #define CML_OPS_ACTIVATION_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 /* The parameters of elementwise ones, or the first of them. */
 struct cml_activation {

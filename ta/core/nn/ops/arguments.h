@@ -6,7 +6,7 @@
 #ifndef CML_OPS_ARGUMENTS_H
 #define CML_OPS_ARGUMENTS_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 #define CML_ANY_TYPE	(CML_S8 | CML_S16 | CML_F32 | CML_S32 | CML_S64 | \
 			 CML_U8 | CML_BOOL)

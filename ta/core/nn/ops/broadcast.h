@@ -7,7 +7,7 @@
 #ifndef CML_OPS_BROADCAST_H
 #define CML_OPS_BROADCAST_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 #define CML_BROADCAST_INPUTS	3
 

@@ -3,7 +3,7 @@
 #ifndef CML_ELEMENTS_H
 #define CML_ELEMENTS_H
 
-#include "../tflite.h"
+#include "nn/tflite.h"
 
 /* As many as are handed over at a time. */
 #define CML_ELEMENTS	32

@@ -5,7 +5,7 @@
  */
 #include <stddef.h>
 
-#include "../quant.h"
+#include "nn/quant.h"
 #include "fixed16.h"
 
 #define ONE_Q0		INT16_MAX

@@ -3,7 +3,7 @@
 #ifndef CML_INVERSE_SQRT_H
 #define CML_INVERSE_SQRT_H
 
-#include "../quant.h"
+#include "nn/quant.h"
 
 /* @x is positive. */
 struct cml_factor cml_inverse_sqrt(int32_t x);

@@ -12,7 +12,7 @@
 
 #include <arm_neon.h>
 
-#include "../quant.h"
+#include "nn/quant.h"
 
 /* One vector's worth of struct cml_factor, and what follows from it. */
 struct cml_neon_factor {

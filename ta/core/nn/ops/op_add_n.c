@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <string.h>
 
-#include "../op.h"
+#include "nn/op.h"
 
 /* Sums that are made at a time, before they are written once and for all */
 #define CHUNK	64

@@ -11,8 +11,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "../flexbuffer.h"
-#include "../op.h"
+#include "nn/flexbuffer.h"
+#include "nn/op.h"
 
 enum { ENCODINGS, CLASSES, ANCHORS };
 enum { OUT_BOXES, OUT_CLASSES, OUT_SCORES, OUT_COUNT };

@@ -8,7 +8,7 @@
  */
 #include <math.h>
 
-#include "../op.h"
+#include "nn/op.h"
 
 enum { REDUCER_KEEP_DIMS = 0 };
 enum { INPUT, AXES };

@@ -2,7 +2,7 @@
 /* Operators that give the same elements another shape: they copy, at most. */
 #include <string.h>
 
-#include "../op.h"
+#include "nn/op.h"
 
 /* Elements are copied as they are, so nothing else may change. */
 static enum cml_status prepare(struct cml_node *node)

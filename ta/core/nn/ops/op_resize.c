@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "../op.h"
+#include "nn/op.h"
 
 enum { BILINEAR_ALIGN_CORNERS = 2, BILINEAR_HALF_PIXEL = 3 };
 enum { NEAREST_ALIGN_CORNERS = 0, NEAREST_HALF_PIXEL = 1 };

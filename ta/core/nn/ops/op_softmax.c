@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <math.h>
 
-#include "../fixed_point.h"
+#include "nn/fixed_point.h"
 #include "activation.h"
 #include "softmax.h"
 

@@ -10,7 +10,7 @@
 #ifndef CML_RECURRENT_H
 #define CML_RECURRENT_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 #define CML_RECURRENT_NOTES \
 	"state begins as zeros in every run; no int8 weights with float32 " \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../fixed_point.h"
+#include "nn/fixed_point.h"
 #include "softmax.h"
 
 bool cml_softmax_scale(double real, struct cml_softmax_scale *scale)

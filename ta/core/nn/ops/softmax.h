@@ -3,7 +3,7 @@
 #ifndef CML_OPS_SOFTMAX_H
 #define CML_OPS_SOFTMAX_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 /* From differences of elements to fixed point. */
 struct cml_softmax_scale {

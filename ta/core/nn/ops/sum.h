@@ -3,7 +3,7 @@
 #ifndef CML_OPS_SUM_H
 #define CML_OPS_SUM_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 enum cml_status cml_sum_prepare(struct cml_node *node);
 void cml_sum_run(const struct cml_run *run, const struct cml_op *op,

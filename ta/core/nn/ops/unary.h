@@ -3,7 +3,7 @@
 #ifndef CML_UNARY_H
 #define CML_UNARY_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 /* What a tile reads and writes. */
 struct cml_unary_span {

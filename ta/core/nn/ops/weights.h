@@ -12,7 +12,7 @@
 
 #include <math.h>
 
-#include "../op.h"
+#include "nn/op.h"
 
 /* An operator's inputs, by index, and what is special about its kind. */
 struct cml_weighted {

@@ -3,7 +3,7 @@
 #ifndef CML_OPS_WINDOW_H
 #define CML_OPS_WINDOW_H
 
-#include "../op.h"
+#include "nn/op.h"
 
 #define CML_MAX_STRIDE	1024	/* and dilation */
 
