@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from sandbox import paths, process
 from sandbox.build import sources, store
@@ -197,27 +196,45 @@ def client_application(progress: Progress) -> Path:
     project = paths.project_dir()
     source = project / "host"
     own = [source, project / "ta" / "include"]
-    return _build_client(source, "cml-ca", own, "build the client cml-ca", progress)
+    libraries = _teec(progress)
+    return _build_client(source, "cml-ca", own, libraries, "build the client cml-ca", progress)
+
+
+def agent(progress: Progress) -> Path:
+    """What serves the host in the guest: the program `sandbox-agent`."""
+    source = paths.project_dir() / "host" / "agent"
+    tomcrypt = sources.unpacked("libtomcrypt-dev", progress)
+    libraries = {
+        **_teec(progress),
+        "TOMCRYPT_INCLUDE": tomcrypt / "usr" / "include",
+        "TOMCRYPT_LIB": only(tomcrypt, "usr/lib/*/libtomcrypt.a"),
+    }
+    what = "build the guest's agent"
+    return _build_client(source, "sandbox-agent", [source], libraries, what, progress)
+
+
+def _teec(progress: Progress) -> dict[str, Path]:
+    headers = sources.unpacked("optee-client-dev", progress)
+    library = sources.unpacked("libteec2", progress)
+    return {
+        "TEEC_INCLUDE": headers / "usr" / "include",
+        "TEEC_LIB": only(library, "usr/lib/*/libteec.so.*"),
+    }
 
 
 def _build_client(
     source: Path,
     program: str,
     own: Sequence[Path],
+    libraries: Mapping[str, Path],
     what: str,
     progress: Progress,
-    others: Mapping[str, Path] = MappingProxyType({}),
 ) -> Path:
-    """`others` are more variables of its makefile: files and folders below unpacked inputs."""
-    headers = sources.unpacked("optee-client-dev", progress)
-    library = sources.unpacked("libteec2", progress)
+    """`libraries` are variables of its makefile: what they name lies below unpacked inputs."""
+    cache = paths.build_cache_dir()
     parts = {
         "source": store.tree_digest(own),
-        "libteec": [headers.name, library.name],
-        "others": {
-            key: path.relative_to(paths.build_cache_dir()).as_posix()
-            for key, path in others.items()
-        },
+        "libraries": {key: os.fspath(path.relative_to(cache)) for key, path in libraries.items()},
         "tools": _tools(),
     }
 
@@ -229,9 +246,7 @@ def _build_client(
             {
                 "CROSS_COMPILE": CROSS,
                 "O": os.fspath(out),
-                "TEEC_INCLUDE": os.fspath(headers / "usr" / "include"),
-                "TEEC_LIB": os.fspath(only(library, "usr/lib/*/libteec.so.*")),
-                **{key: os.fspath(path) for key, path in others.items()},
+                **{key: os.fspath(path) for key, path in libraries.items()},
             },
             work,
         )
@@ -239,18 +254,6 @@ def _build_client(
         shutil.rmtree(out)
 
     return store.result(program, parts, build, progress, what) / program
-
-
-def agent(progress: Progress) -> Path:
-    """What serves the host in the guest: the program `sandbox-agent`."""
-    source = paths.project_dir() / "host" / "agent"
-    tomcrypt = sources.unpacked("libtomcrypt-dev", progress)
-    others = {
-        "TOMCRYPT_INCLUDE": tomcrypt / "usr" / "include",
-        "TOMCRYPT_LIB": only(tomcrypt, "usr/lib/*/libtomcrypt.a"),
-    }
-    what = "build the guest's agent"
-    return _build_client(source, "sandbox-agent", [source], what, progress, others)
 
 
 def only(folder: Path, pattern: str) -> Path:

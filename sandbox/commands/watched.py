@@ -11,14 +11,14 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from sandbox.errors import GuestError, SandboxError
 from sandbox.machine.folder import Folder
 from sandbox.machine.machine import Machine
 
 if TYPE_CHECKING:
-    from sandbox.machine.console import Trouble, Watch
+    from sandbox.machine.console import ConsoleAlarm, Trouble, Watch
 
 # How often the consoles are looked at for what ends the machine.
 _TICK_S = 0.5
@@ -99,7 +99,7 @@ def watched(machine: Machine, allowed: Collection["Trouble"] = ()) -> Iterator[N
         watch.check()
 
 
-def _is_alarm(error: SandboxError) -> bool:
+def _is_alarm(error: SandboxError) -> "TypeGuard[ConsoleAlarm]":
     from sandbox.machine.console import ConsoleAlarm
 
     return isinstance(error, ConsoleAlarm)
@@ -111,13 +111,12 @@ def explaining(machine: Machine) -> Iterator[None]:
     try:
         yield
     except GuestError as alarm:
+        if not _is_alarm(alarm):
+            raise
         # Imported late: this reads ELF files, and most commands see no panic.
         from sandbox.debug.panics import Explainer
-        from sandbox.machine.console import ConsoleAlarm
         from sandbox.machine.symbols import Symbols
 
-        if not isinstance(alarm, ConsoleAlarm):
-            raise
         panics = Explainer(Symbols(machine.folder.symbols)).explain(alarm.lines)
         if not panics:
             raise

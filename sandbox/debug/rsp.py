@@ -57,6 +57,15 @@ class Remote:
         self._write(b"".join(frame(packet) for packet in packets))
         return [self.receive() for _ in packets]
 
+    def threads(self) -> list[bytes]:
+        """The stub's names of its threads: QEMU's cores, in their order."""
+        names: list[bytes] = []
+        reply = self.call(b"qfThreadInfo")
+        while reply[:1] == b"m":
+            names += reply[1:].split(b",")
+            reply = self.call(b"qsThreadInfo")
+        return names
+
     def interrupt(self) -> bytes:
         """Stop the machine that was told to continue; what the stub says of it."""
         self.interrupt_soon()

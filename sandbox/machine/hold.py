@@ -15,6 +15,7 @@ from typing import Self
 
 from sandbox.errors import UserError
 from sandbox.machine.folder import Folder
+from sandbox.machine.process_id import ProcessId
 
 
 class MachineHeld(UserError):
@@ -35,7 +36,8 @@ class Holder:
     @property
     def alive(self) -> bool:
         """If not, what it left behind lets the machine go (debug/keeper.py)."""
-        return os.path.exists(f"/proc/{self.pid}")
+        process = ProcessId.of(self.pid)
+        return process is not None and process.alive()
 
     def __str__(self) -> str:
         return f"{self.what} (process {self.pid})"

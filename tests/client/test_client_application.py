@@ -7,7 +7,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
+import native_build
 import pytest
 
 from sandbox import paths, process
-from sandbox.build import sources
-from sandbox.log import progress_for
 from sandbox.tee_abi import ERROR_BASE, PUSH_MAX_BYTES, Status
 
 HERE = Path(__file__).parent
@@ -49,25 +47,14 @@ SANITIZERS = {"asan": "-fsanitize=address,undefined", "tsan": "-fsanitize=thread
 @pytest.fixture(scope="session", params=SANITIZERS)
 def program(request: pytest.FixtureRequest) -> Path:
     """`cml-ca`, built by its own makefile."""
-    flags = f"{SANITIZERS[request.param]} -fno-sanitize-recover=all -g"
-    out = paths.project_dir() / "out" / "client" / request.param
-    out.mkdir(parents=True, exist_ok=True)
-    headers = sources.unpacked("optee-client-dev", progress_for(sys.stderr)) / "usr/include"
-    includes = [f"-I{headers}", f"-I{paths.project_dir() / 'ta/include'}"]
-    fake, built = out / "fake_teec.o", out / "cml-ca"
-    # A changed fake alone would not make make link again.
-    built.unlink(missing_ok=True)
-    process.run(
-        ["gcc", "-Wall", "-Wextra", "-Werror", *flags.split(), *includes]
-        + ["-c", "-o", fake, HERE / "fake_teec.c"],
-        timeout_s=120,
+    project = paths.project_dir()
+    return native_build.build(
+        project / "out" / "client" / request.param / "cml-ca",
+        "host",
+        HERE / "fake_teec.c",
+        SANITIZERS[request.param],
+        [project / "ta/include"],
     )
-    process.run(
-        ["make", "--silent", "-j2", "-C", paths.project_dir() / "host", "CROSS_COMPILE="]
-        + [f"O={out}", f"TEEC_INCLUDE={headers}", f"TEEC_LIB={fake}", f"EXTRA_CFLAGS={flags}"],
-        timeout_s=300,
-    )
-    return built
 
 
 class Line:

@@ -135,11 +135,7 @@ class Proxy:
                 self._remote.interrupt_soon()
 
     def _show(self, command: bytes) -> bytes:
-        cores = []
-        reply = self._remote.call(b"qfThreadInfo")
-        while reply[:1] == b"m":
-            cores += reply[1:].split(b",")
-            reply = self._remote.call(b"qsThreadInfo")
+        cores = self._remote.threads()
         number = command.removeprefix(_CORE).strip()
         if not number.isdigit() or int(number) >= len(cores):
             return b"E01"

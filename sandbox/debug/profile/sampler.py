@@ -251,18 +251,14 @@ class Sampler:
 
 def _cores(remote: Remote) -> list[int]:
     """The stub's numbers for the cores: it shows each as a thread."""
-    found: list[int] = []
-    reply = remote.call(b"qfThreadInfo")
+    names = remote.threads()
     try:
-        while reply[:1] == b"m":
-            # `p01.01` if the stub has ever had a client that spoke of processes, else `01`.
-            names = (name.rpartition(b".")[2] for name in reply[1:].split(b","))
-            found += [int(name, 16) for name in names]
-            reply = remote.call(b"qsThreadInfo")
-    except ValueError as error:
-        raise RemoteError(f"QEMU's gdb stub names no cores: {reply[:40]!r}") from error
+        # `p01.01` if the stub has ever had a client that spoke of processes, else `01`.
+        found = [int(name.rpartition(b".")[2], 16) for name in names]
+    except ValueError:
+        found = []
     if not found:
-        raise RemoteError(f"QEMU's gdb stub names no cores: {reply[:40]!r}")
+        raise RemoteError(f"QEMU's gdb stub names no cores: {b','.join(names)[:40]!r}")
     return found
 
 
