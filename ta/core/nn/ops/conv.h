@@ -158,9 +158,6 @@ void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights);
 #define CML_DEPTHWISE_NEON_GROUP	16
 void cml_depthwise_s8_neon(const struct cml_conv_call *call);
 size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv);
-size_t cml_depthwise_s8_neon_packed_size(const struct cml_conv *conv);
-void cml_depthwise_s8_neon_pack(const struct cml_conv *conv,
-				const int8_t *from, int16_t *to);
 
 /* The three have scratch and order of per-channel numbers in common. */
 void cml_conv_s8_neon(const struct cml_conv_call *call);

@@ -4,10 +4,10 @@
  * input; taps outside of it point to a row of zero points. Then sixteen
  * channels at a time, all pixels of the block, without a branch.
  *
- * Weights were packed to 16 bits. Of two taps at a time, products are added in
- * 16 bits, then the odd and the even channels of that onto sums of 32. These
- * are instructions that an emulator has in its host, too; those that widen are
- * calls there.
+ * Their weights are widened to 16 bits once a block. Of two taps at a time,
+ * products are added in 16 bits, then the odd and the even channels of that
+ * onto sums of 32. These are instructions that an emulator has in its host,
+ * too; those that widen are calls there.
  */
 #if defined(__aarch64__)
 
@@ -31,25 +31,13 @@ static size_t block_pixels(const struct cml_conv *conv)
 	return taps < BLOCK_TAPS ? BLOCK_TAPS / taps : 1;
 }
 
-/* The lists of taps, and the row of zero points. */
+/* The lists of taps, weights of one group, and the row of zero points. */
 size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv)
 {
-	return block_pixels(conv) * tap_count(conv) * sizeof(const int8_t *) +
-	       conv->in_c;
-}
+	size_t tap = sizeof(const int8_t *) * block_pixels(conv) +
+		     sizeof(int16_t) * GROUP;
 
-size_t cml_depthwise_s8_neon_packed_size(const struct cml_conv *conv)
-{
-	return tap_count(conv) * conv->out_c * sizeof(int16_t);
-}
-
-void cml_depthwise_s8_neon_pack(const struct cml_conv *conv,
-				const int8_t *from, int16_t *to)
-{
-	size_t count = tap_count(conv) * conv->out_c;
-
-	for (size_t i = 0; i < count; i++)
-		to[i] = from[i];
+	return tap_count(conv) * tap + conv->in_c;
 }
 
 /* Taps of output pixel (@oy, @ox) of @image: each (in_c) values. */
@@ -134,8 +122,9 @@ static inline int16x8_t outputs(struct eight sums, bool fast,
  * at most 2 * 128 * 127, as no weight is -128.
  */
 static inline __attribute__((always_inline)) void
-channels(const struct cml_conv_call *call, int32_t c, const int8_t **taps,
-	 size_t count, size_t pixels, bool fast, int8_t *output)
+channels(const struct cml_conv_call *call, int32_t c, const int16_t *widened,
+	 const int8_t **taps, size_t count, size_t pixels, bool fast,
+	 int8_t *output)
 {
 	const struct cml_conv *conv = call->conv;
 	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
@@ -147,7 +136,7 @@ channels(const struct cml_conv_call *call, int32_t c, const int8_t **taps,
 	size_t stride = conv->out_c;
 
 	for (; pixels; pixels--, output += stride) {
-		const int16_t *weights = (const int16_t *)call->weights + c;
+		const int16_t *weights = widened;
 		struct eight low = low_bias;
 		struct eight high = high_bias;
 		int16x8_t result;
@@ -159,7 +148,7 @@ channels(const struct cml_conv_call *call, int32_t c, const int8_t **taps,
 			int16x8_t b = vmulq_s16(vmovl_high_s8(x),
 						vld1q_s16(weights + 8));
 
-			weights += stride;
+			weights += GROUP;
 			if (left > 1) {
 				left--;
 				x = vld1q_s8(*++taps + c);
@@ -167,7 +156,7 @@ channels(const struct cml_conv_call *call, int32_t c, const int8_t **taps,
 					      vld1q_s16(weights));
 				b = vmlaq_s16(b, vmovl_high_s8(x),
 					      vld1q_s16(weights + 8));
-				weights += stride;
+				weights += GROUP;
 			}
 			low = add(low, a);
 			high = add(high, b);
@@ -178,8 +167,24 @@ channels(const struct cml_conv_call *call, int32_t c, const int8_t **taps,
 	}
 }
 
-static void block(const struct cml_conv_call *call, const int8_t **taps,
-		  size_t count, size_t pixels, int8_t *output)
+/* Weights of channels @c to @c + 15: (taps, GROUP). */
+static void widen(const struct cml_conv_call *call, int32_t c, size_t count,
+		  int16_t *to)
+{
+	const int8_t *weights = call->weights + c;
+
+	for (; count; count--, to += GROUP) {
+		int8x16_t w = vld1q_s8(weights);
+
+		vst1q_s16(to, vmovl_s8(vget_low_s8(w)));
+		vst1q_s16(to + 8, vmovl_high_s8(w));
+		weights += call->conv->out_c;
+	}
+}
+
+static void block(const struct cml_conv_call *call, int16_t *widened,
+		  const int8_t **taps, size_t count, size_t pixels,
+		  int8_t *output)
 {
 	/* The last group may overlap the one before. */
 	int32_t last = call->conv->out_c - GROUP;
@@ -187,12 +192,13 @@ static void block(const struct cml_conv_call *call, const int8_t **taps,
 	for (int32_t c = 0; c < call->conv->out_c; c += GROUP) {
 		int32_t first = c < last ? c : last;
 
+		widen(call, first, count, widened);
 		if (call->conv->fast)
-			channels(call, first, taps, count, pixels, true,
-				 output + first);
+			channels(call, first, widened, taps, count, pixels,
+				 true, output + first);
 		else
-			channels(call, first, taps, count, pixels, false,
-				 output + first);
+			channels(call, first, widened, taps, count, pixels,
+				 false, output + first);
 	}
 }
 
@@ -203,7 +209,8 @@ void cml_depthwise_s8_neon(const struct cml_conv_call *call)
 	const int8_t **taps = call->scratch;
 	size_t count = tap_count(conv);
 	size_t limit = block_pixels(conv);
-	int8_t *zero_points = (int8_t *)(taps + limit * count);
+	int16_t *widened = (int16_t *)(taps + limit * count);
+	int8_t *zero_points = (int8_t *)(widened + count * GROUP);
 	/* (batch, out_h, out_w, out_c) */
 	int8_t *output = call->output + (size_t)call->pixels.begin * conv->out_c;
 	uint32_t p = call->pixels.begin;
@@ -220,7 +227,7 @@ void cml_depthwise_s8_neon(const struct cml_conv_call *call)
 				  row % conv->out_h, p % conv->out_w,
 				  zero_points, taps + pixels * count);
 		}
-		block(call, taps, count, pixels, output);
+		block(call, widened, taps, count, pixels, output);
 		output += pixels * conv->out_c;
 	}
 }

@@ -80,20 +80,6 @@ static void choose_kernel(struct cml_node *node, const struct cml_conv *conv)
 		return;
 	node->op->kernel = NEON;
 	node->scratch = cml_depthwise_s8_neon_scratch(conv);
-	node->packed_input = 1;
-	node->packed_size = cml_depthwise_s8_neon_packed_size(conv);
-#endif
-}
-
-static void pack(const struct cml_op *op, const void *params, const void *from,
-		 void *to)
-{
-	(void)op;
-	(void)params;
-	(void)from;
-	(void)to;
-#if defined(__aarch64__)
-	cml_depthwise_s8_neon_pack(params, from, to);
 #endif
 }
 
@@ -186,7 +172,6 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 #if defined(__aarch64__)
 	if (op->kernel == NEON) {
-		call.weights = cml_op_packed(run, op);
 		cml_depthwise_s8_neon(&call);
 		return;
 	}
@@ -206,5 +191,4 @@ const struct cml_op_type cml_op_depthwise_conv_2d = {
 		 "an int64 bias.",
 	.prepare = prepare,
 	.run = run,
-	.pack = pack,
 };
