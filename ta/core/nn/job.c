@@ -60,17 +60,25 @@ uint32_t cml_job_attempt(const struct cml_job *job)
 }
 
 /*
- * All tiles of the operator that @next and @done agree on are done: opens the
- * one after it. Any number of workers may do so, once it counts.
+ * All tiles of @next's operator are taken. Opens the one after it if all of them
+ * are done, too. Any number of workers may try, once it counts; one that stops
+ * halfway is helped on by the others.
  */
-static void advance(struct cml_job *job, uint64_t next, uint64_t done)
+static void advance(struct cml_job *job, uint64_t next, uint32_t tiles)
 {
+	uint64_t done = atomic_load(&job->done);
 	struct place place = unpack(done);
 
-	place.op++;
-	place.tile = 0;
-	/* done goes first: whoever takes a tile finds its count at 0. */
-	atomic_compare_exchange_strong(&job->done, &done, pack(place));
+	if (place.attempt != unpack(next).attempt)
+		return;
+	if (place.op == unpack(next).op) {
+		if (place.tile < tiles)
+			return;
+		place.op++;
+		place.tile = 0;
+		/* Goes first: whoever takes a tile finds its count at 0. */
+		atomic_compare_exchange_strong(&job->done, &done, pack(place));
+	}
 	atomic_compare_exchange_strong(&job->next, &next, pack(place));
 }
 
@@ -109,16 +117,8 @@ static bool wait(struct cml_job *job, uint64_t next, uint64_t begin,
 
 	for (uint32_t looks = 1; atomic_load(&job->next) == next; looks++) {
 		uint64_t done = atomic_load(&job->done);
-		struct place place = unpack(done);
 
-		/* Done, or counted on by one who then went no further. */
-		if (place.attempt == unpack(next).attempt) {
-			if (place.op == unpack(next).op && place.tile == tiles)
-				advance(job, next, done);
-			else if (place.op > unpack(next).op)
-				atomic_compare_exchange_strong(&job->next,
-							       &next, done);
-		}
+		advance(job, next, tiles);
 		if (looks % LOOKS)
 			continue;
 		if (done != before) {
