@@ -33,7 +33,7 @@ static const char help[] =
 "  model FILE          load a sealed model\n"
 "  workers COUNT       how many cores may work on a photo of this connection's;\n"
 "                      0: all\n"
-"  infer FILE RESULT   look at a sealed photo, write the sealed result\n"
+"  infer FILE RESULT   run a sealed photo or sealed tensors, write the sealed result\n"
 "  info                what the TA says about this session\n"
 "  detach              use it no more; it stays open\n"
 "  close NAME          close a session, and forget its keys and model\n"

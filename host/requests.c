@@ -372,14 +372,14 @@ static bool infer(struct connection *connection, const char *path,
 		  struct stopwatch *watch, struct failure *failure)
 {
 	bool done = false;
-	uint32_t len = 0;
 
 	if (!send_file(connection, path, TA_CML_CMD_INFER_BEGIN,
 		       TA_CML_CMD_INFER_PUSH, watch, failure))
 		return false;
 	workers_begin(connection->workers, connection->session->core,
 		      connection->limit);
-	done = tee_infer_finish(connection->session->tee, &len, &failure->tee);
+	done = tee_infer_finish(connection->session->tee,
+				&connection->result_len, &failure->tee);
 	workers_end(connection->workers, connection->session->core,
 		    connection->limit);
 	watch->finish = lap(watch);
@@ -431,18 +431,17 @@ static bool run_model(struct connection *connection, char **words,
 static bool run_infer(struct connection *connection, char **words,
 		      struct text *reply, struct failure *failure)
 {
-	struct tee_session *tee = connection->session->tee;
 	struct stopwatch watch = { 0 };
+	const uint8_t *result = NULL;
 	size_t len = 0;
 
 	if (!with_room(connection, infer, words[1], &watch, failure))
 		return false;
-	if (!tee_get(tee, TA_CML_CMD_RESULT, &len, &failure->tee))
+	len = connection->result_len;
+	result = tee_result(connection->session->tee, len, &failure->tee);
+	if (!result)
 		return false;
-	if (len > tee_session_buffer_size())
-		return fail(failure, "CA_INFO", "result is too long", "TA");
-	if (share_write_file(connection->share, words[2],
-			     tee_session_buffer(tee), len))
+	if (share_write_file(connection->share, words[2], result, len))
 		return fail_file(failure, words[2]);
 	watch.result = lap(&watch);
 	put_ok(reply);

@@ -19,6 +19,7 @@ struct connection {
 	struct workers *workers;
 	pthread_mutex_t *loading;	/* one model at a time */
 	unsigned int limit;		/* cores that work on a photo; 0: all */
+	uint32_t result_len;		/* of the last INFER_FINISH */
 	const struct share *share;
 	struct named_session *session;	/* held by this connection, or NULL */
 };

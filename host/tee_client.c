@@ -15,6 +15,7 @@ struct tee_session {
 	TEEC_Context context;
 	TEEC_Session session;
 	TEEC_SharedMemory shared;
+	TEEC_SharedMemory result;	/* made when one is larger */
 };
 
 static const char *const command_names[] = {
@@ -80,6 +81,8 @@ void tee_session_close(struct tee_session *session)
 	if (!session)
 		return;
 	TEEC_CloseSession(&session->session);
+	if (session->result.buffer)
+		TEEC_ReleaseSharedMemory(&session->result);
 	TEEC_ReleaseSharedMemory(&session->shared);
 	TEEC_FinalizeContext(&session->context);
 	free(session);
@@ -139,6 +142,50 @@ bool tee_get(struct tee_session *session, uint32_t command, size_t *len,
 	*len = operation.params[0].memref.size;
 
 	return true;
+}
+
+/* Shared memory for a result of @len bytes; NULL on failure. */
+static TEEC_SharedMemory *result_memory(struct tee_session *session,
+					uint32_t len, struct tee_error *error)
+{
+	TEEC_SharedMemory *result = &session->result;
+	TEEC_Result res = TEEC_ERROR_GENERIC;
+
+	if (len <= session->shared.size)
+		return &session->shared;
+	if (len <= result->size)
+		return result;
+	if (result->buffer)
+		TEEC_ReleaseSharedMemory(result);
+	*result = (TEEC_SharedMemory){
+		.size = len, .flags = TEEC_MEM_OUTPUT,
+	};
+	res = TEEC_AllocateSharedMemory(&session->context, result);
+	if (!res)
+		return result;
+	*result = (TEEC_SharedMemory){ 0 };
+	*error = (struct tee_error){ res, TEEC_ORIGIN_API,
+				     "ALLOCATE_SHARED_MEMORY" };
+
+	return NULL;
+}
+
+const uint8_t *tee_result(struct tee_session *session, uint32_t len,
+			  struct tee_error *error)
+{
+	TEEC_SharedMemory *memory = result_memory(session, len, error);
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_MEMREF_PARTIAL_OUTPUT,
+					       TEEC_NONE, TEEC_NONE,
+					       TEEC_NONE),
+		.params[0].memref = { memory, len, 0 },
+	};
+
+	if (!memory ||
+	    !invoke(session, TA_CML_CMD_RESULT, &operation, error))
+		return NULL;
+
+	return memory->buffer;
 }
 
 bool tee_provision_key(struct tee_session *session, uint32_t slot, size_t len,

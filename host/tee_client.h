@@ -34,6 +34,12 @@ bool tee_get(struct tee_session *session, uint32_t command, size_t *len,
 /* PROVISION_KEY with the first @len bytes of the buffer. */
 bool tee_provision_key(struct tee_session *session, uint32_t slot, size_t len,
 		       struct tee_error *error);
+/*
+ * RESULT, of @len bytes as INFER_FINISH said: valid until the next call of this,
+ * or the end of the session. NULL on failure.
+ */
+const uint8_t *tee_result(struct tee_session *session, uint32_t len,
+			  struct tee_error *error);
 /* INFER_FINISH. */
 bool tee_infer_finish(struct tee_session *session, uint32_t *result_len,
 		      struct tee_error *error);

@@ -26,6 +26,7 @@ WORK_MAX_MS = 1000
 HEADER_MAGIC = b"CML1"
 PHOTO_MAX_BYTES = 64 << 20
 MODEL_MAX_BYTES = 12 << 20
+TENSORS_MAX_BYTES = 16 << 20
 
 
 class Command(IntEnum):
@@ -47,6 +48,7 @@ class Kind(IntEnum):
 
     PHOTO = 1
     MODEL = 2
+    TENSORS = 3
 
 
 class KeySlot(IntEnum):
@@ -90,6 +92,7 @@ class Status(IntEnum):
     JPEG_COLORSPACE = 73
     JPEG_TOO_LARGE = 74
     JPEG_PROGRESSIVE_TOO_LARGE = 75
+    TENSORS_SIZE = 80
     RESULT_MISSING = 90
 
     @property
@@ -131,5 +134,6 @@ STATUS_SENTENCES = {
     "JPEG_COLORSPACE": "CMYK and YCCK JPEGs are not supported",
     "JPEG_TOO_LARGE": "JPEG is over a limit: pixels, side, scans",
     "JPEG_PROGRESSIVE_TOO_LARGE": "progressive JPEG needs more secure memory than there is",
+    "TENSORS_SIZE": "tensors are not of the sizes that the model takes",
     "RESULT_MISSING": "no result is waiting in this session",
 }

@@ -3,7 +3,7 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import cbor2
 from cwt import COSE, COSEKey
@@ -19,8 +19,16 @@ _SYMMETRIC, _A256GCM = 4, 3
 _BEGIN = bytes.fromhex("d08343a10103a1054c")
 
 
+_NONSENSE = (KeyError, TypeError, ValueError, IndexError, cbor2.CBORDecodeError)
+
+
 class ResultError(GuestError):
     """A result that does not open, is for another request, or makes no sense."""
+
+
+def _check_version(version: object) -> None:
+    if version != 1:
+        raise ResultError(f"result of version {version!r}; this client knows 1")
 
 
 @dataclass(frozen=True)
@@ -47,8 +55,7 @@ class Result:
         try:
             # Zeros follow the map, which hide how long it is.
             fields: dict[str, Any] = cbor2.load(io.BytesIO(data))
-            if fields["v"] != 1:
-                raise ResultError(f"result of version {fields['v']}; this client knows 1")
+            _check_version(fields["v"])
             detections = tuple(
                 Detection(label, class_id, score, (box[0], box[1], box[2], box[3]))
                 for label, class_id, score, box in fields["detections"]
@@ -62,24 +69,84 @@ class Result:
                 dict(fields["timings"]),
                 detections,
             )
-        except (KeyError, TypeError, ValueError, IndexError, cbor2.CBORDecodeError) as error:
+        except _NONSENSE as error:
+            raise ResultError(f"result is not what docs/wire-formats.md says: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output tensor as the TA describes it; `data` in the order of TFLite, little endian."""
+
+    type: int  # tflite::TensorType
+    dims: tuple[int, ...]
+    scale: float  # 0: not quantised
+    zero_point: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class TensorResult:
+    request_id: bytes
+    model_digest: bytes
+    output_digest: bytes
+    timings_us: dict[str, int]
+    outputs: tuple[Output, ...]
+
+    @classmethod
+    def from_cbor(cls, data: bytes) -> Self:
+        try:
+            fields: dict[str, Any] = cbor2.loads(data)
+            _check_version(fields["v"])
+            outputs = tuple(
+                Output(
+                    output["type"],
+                    tuple(output["dims"]),
+                    output["scale"],
+                    output["zero_point"],
+                    output["data"],
+                )
+                for output in fields["outputs"]
+            )
+            return cls(
+                fields["request"],
+                fields["model"],
+                fields["output"],
+                dict(fields["timings"]),
+                outputs,
+            )
+        except _NONSENSE as error:
             raise ResultError(f"result is not what docs/wire-formats.md says: {error!r}") from error
 
 
 def open_result(key: bytes, request: Sealed, sealed_result: bytes) -> Result:
     """`key` is the data key that `request` was sealed with; any other pairing is refused."""
+    return _checked(Result.from_cbor(_open(key, request, sealed_result)), request)
+
+
+def open_tensor_result(key: bytes, request: Sealed, sealed_result: bytes) -> TensorResult:
+    """The same for a request of tensors."""
+    return _checked(TensorResult.from_cbor(_open(key, request, sealed_result)), request)
+
+
+def _open(key: bytes, request: Sealed, sealed_result: bytes) -> bytes:
     # Nobody has authenticated these bytes: the library shall see no other kind of message.
     if not sealed_result.startswith(_BEGIN):
         raise ResultError("the sealed result is no COSE_Encrypt0 of docs/wire-formats.md")
     result_key = derive(key, b"cml-result-v1", KEY_BYTES)
     cose_key = COSEKey.new({_KTY: _SYMMETRIC, _ALG: _A256GCM, _K: result_key})
     try:
-        plain = COSE.new().decode(sealed_result, cose_key, external_aad=request.binding)
+        plain: bytes = COSE.new().decode(sealed_result, cose_key, external_aad=request.binding)
     except (CWTError, ValueError) as error:
         raise ResultError(
             "the sealed result does not open: it was altered, or belongs to another request"
         ) from error
-    result = Result.from_cbor(plain)
+    return plain
+
+
+_AnyResult = TypeVar("_AnyResult", Result, TensorResult)
+
+
+def _checked(result: _AnyResult, request: Sealed) -> _AnyResult:
     if result.request_id != request.header.request_id:
         raise ResultError("the result names another request than the one it was sealed for")
     return result

@@ -20,6 +20,7 @@ from sandbox.tee_abi import (
     HEADER_MAGIC,
     MODEL_MAX_BYTES,
     PHOTO_MAX_BYTES,
+    TENSORS_MAX_BYTES,
     Kind,
 )
 
@@ -30,7 +31,11 @@ SEGMENT_BYTES = 65536
 
 _HEADER = struct.Struct(HEADER_FORMAT)
 _COPY_BYTES = 1 << 20
-_MAX_BYTES = {Kind.PHOTO: PHOTO_MAX_BYTES, Kind.MODEL: MODEL_MAX_BYTES}
+_MAX_BYTES = {
+    Kind.PHOTO: PHOTO_MAX_BYTES,
+    Kind.MODEL: MODEL_MAX_BYTES,
+    Kind.TENSORS: TENSORS_MAX_BYTES,
+}
 
 
 class SealedFileError(UserError):
@@ -170,6 +175,12 @@ def seal_photo(key: bytes, jpeg: bytes, *, score_threshold: float) -> Sealed:
         raise SealedFileError(f"score threshold {score_threshold} is not within 0.001 to 1")
     header = Header(Kind.PHOTO, key_id(key), os.urandom(REQUEST_ID_BYTES), len(jpeg), permille)
     return _seal(header, key, jpeg)
+
+
+def seal_tensors(key: bytes, inputs: bytes) -> Sealed:
+    """`inputs`: all of the model's, in its order, one after another."""
+    header = Header(Kind.TENSORS, key_id(key), os.urandom(REQUEST_ID_BYTES), len(inputs))
+    return _seal(header, key, inputs)
 
 
 def seal_model(key: bytes, tflite: bytes) -> Sealed:

@@ -17,7 +17,7 @@ from sandbox.tee_abi import STATUS_SENTENCES
 # Of what the other side says, this much is shown.
 _WORDS_MAX = 300
 # What is the photo's or the model's fault, not the machine's.
-_INPUT_PREFIXES = ("JPEG_", "MODEL_", "HEADER_")
+_INPUT_PREFIXES = ("JPEG_", "MODEL_", "HEADER_", "TENSORS_")
 # The service itself waits a minute for another connection's session before it says CA_BUSY, and
 # opening one takes a moment: the answer must find us still listening.
 ATTACH_S = 90.0

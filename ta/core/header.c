@@ -17,21 +17,32 @@ static bool all_zero(const uint8_t *bytes, size_t len)
 
 static uint64_t max_len(enum cml_kind kind)
 {
-	return kind == CML_KIND_MODEL ? CML_MODEL_MAX_LEN : CML_PHOTO_MAX_LEN;
+	switch (kind) {
+	case CML_KIND_MODEL:
+		return CML_MODEL_MAX_LEN;
+	case CML_KIND_TENSORS:
+		return CML_TENSORS_MAX_LEN;
+	default:
+		return CML_PHOTO_MAX_LEN;
+	}
 }
 
 /* Fields whose meaning depends on the kind. */
 static bool fields_fit_kind(const struct cml_header *header)
 {
-	if (header->kind == CML_KIND_MODEL)
+	switch (header->kind) {
+	case CML_KIND_MODEL:
 		return !header->score_threshold &&
 		       all_zero(header->request_id, CML_REQUEST_ID_SIZE);
-
-	return header->score_threshold >= 1 && header->score_threshold <= 1000;
+	case CML_KIND_TENSORS:
+		return !header->score_threshold;
+	default:
+		return header->score_threshold >= 1 &&
+		       header->score_threshold <= 1000;
+	}
 }
 
-enum cml_status cml_header_parse(struct cml_bytes bytes,
-				 enum cml_kind expected,
+enum cml_status cml_header_parse(struct cml_bytes bytes, uint32_t kinds,
 				 struct cml_header *header)
 {
 	struct cml_bytes magic = { 0 }, key_id = { 0 }, request_id = { 0 };
@@ -57,14 +68,14 @@ enum cml_status cml_header_parse(struct cml_bytes bytes,
 		return CML_INTERNAL;
 
 	if (memcmp(magic.ptr, "CML1", 4) || reserved ||
-	    (kind != CML_KIND_PHOTO && kind != CML_KIND_MODEL))
+	    kind < CML_KIND_PHOTO || kind > CML_KIND_TENSORS)
 		return CML_HEADER_MALFORMED;
 	parsed.kind = kind;
 	memcpy(parsed.key_id, key_id.ptr, key_id.len);
 	memcpy(parsed.request_id, request_id.ptr, request_id.len);
 	if (!fields_fit_kind(&parsed) || !parsed.plaintext_len)
 		return CML_HEADER_MALFORMED;
-	if (parsed.kind != expected)
+	if (!(kinds & CML_KINDS(parsed.kind)))
 		return CML_HEADER_KIND;
 	if (parsed.plaintext_len > max_len(parsed.kind))
 		return CML_HEADER_LIMIT;

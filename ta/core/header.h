@@ -4,11 +4,11 @@
  *
  *   offset size
  *        0    4  "CML1"
- *        4    1  kind: 1 photo, 2 model
+ *        4    1  kind: 1 photo, 2 model, 3 tensors
  *        5    1  reserved, 0
- *        6    2  photo: score threshold in 1/1000, 1 to 1000; model: 0
+ *        6    2  photo: score threshold in 1/1000, 1 to 1000; else 0
  *        8   16  key id: HKDF-SHA256(key, salt "", info "cml-key-id-v1")
- *       24   16  photo: request id, random; model: 0
+ *       24   16  model: 0; else request id, random
  *       40    8  plaintext length in bytes, at least 1
  *       48    -  the stream
  *
@@ -28,11 +28,13 @@
 enum cml_kind {
 	CML_KIND_PHOTO = 1,
 	CML_KIND_MODEL = 2,
+	CML_KIND_TENSORS = 3,	/* all inputs of a model, in order */
 };
 
 /* Limits on what a header may announce, in bytes. */
 #define CML_PHOTO_MAX_LEN	(64ull << 20)
 #define CML_MODEL_MAX_LEN	(12ull << 20)
+#define CML_TENSORS_MAX_LEN	(16ull << 20)
 
 struct cml_header {
 	uint8_t bytes[CML_HEADER_SIZE];	/* as received: associated data */
@@ -43,12 +45,13 @@ struct cml_header {
 	uint64_t plaintext_len;
 };
 
+#define CML_KINDS(kind)	(1u << (kind))
+
 /*
  * Copies and checks. CML_HEADER_MALFORMED, CML_HEADER_KIND when it is well
- * formed but not @expected, CML_HEADER_LIMIT.
+ * formed but of none of these @kinds (bits CML_KINDS()), CML_HEADER_LIMIT.
  */
-enum cml_status cml_header_parse(struct cml_bytes bytes,
-				 enum cml_kind expected,
+enum cml_status cml_header_parse(struct cml_bytes bytes, uint32_t kinds,
 				 struct cml_header *header);
 
 /*

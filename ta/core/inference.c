@@ -9,6 +9,7 @@
 #include "jpeg.h"
 #include "region.h"
 #include "resize.h"
+#include "tensors.h"
 
 struct cml_detector {
 	const struct cml_allocator *allocator;
@@ -193,25 +194,6 @@ static void inference_drop_photo(struct cml_inference *inference)
 	inference->jpeg = NULL;
 }
 
-static enum cml_status digest_outputs(const struct cml_run *run,
-				      uint8_t digest[CML_SHA256_SIZE])
-{
-	enum cml_status status = CML_INTERNAL;
-	struct cml_sha256 *sha = NULL;
-
-	status = cml_crypto_sha256_new(&sha);
-	for (size_t i = 0; !status && i < cml_graph_output_count(run->graph);
-	     i++)
-		status = cml_crypto_sha256_update(sha, cml_bytes(
-			cml_run_output(run, i),
-			cml_graph_output(run->graph, i).size));
-	if (!status)
-		status = cml_crypto_sha256_final(sha, digest);
-	cml_crypto_sha256_free(sha);
-
-	return status;
-}
-
 static uint32_t microseconds(uint64_t begin, uint64_t end)
 {
 	const uint64_t elapsed = end - begin;
@@ -253,7 +235,7 @@ enum cml_status cml_inference_detect(struct cml_inference *inference,
 	result->timings.jpeg_us = microseconds(0, inference->jpeg_us);
 	result->timings.boxes_us = microseconds(begin, end);
 
-	return digest_outputs(run, result->output_digest);
+	return cml_tensors_digest(run, result->output_digest);
 }
 
 void cml_inference_free(struct cml_inference *inference)

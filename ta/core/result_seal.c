@@ -78,7 +78,7 @@ enum cml_status cml_result_seal(const uint8_t data_key[CML_AES256_KEY_SIZE],
 	size_t aad_len = 0;
 	size_t total = 0;
 
-	if (external_aad.len > CML_RESULT_MAX_AAD || plain.len > UINT16_MAX)
+	if (external_aad.len > CML_RESULT_MAX_AAD || plain.len > CML_TENSORS_MAX_LEN)
 		return CML_INTERNAL;
 	head_len = put_head(head, CBOR_BYTES, plain.len + CML_GCM_TAG_SIZE);
 	total = sizeof(message_begin) + CML_GCM_NONCE_SIZE + head_len +

@@ -50,6 +50,7 @@
 	X(JPEG_TOO_LARGE, 74, "JPEG is over a limit: pixels, side, scans") \
 	X(JPEG_PROGRESSIVE_TOO_LARGE, 75, \
 	  "progressive JPEG needs more secure memory than there is") \
+	X(TENSORS_SIZE, 80, "tensors are not of the sizes that the model takes") \
 	X(RESULT_MISSING, 90, "no result is waiting in this session")
 
 enum cml_status {

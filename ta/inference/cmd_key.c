@@ -32,7 +32,7 @@ TEE_Result cml_cmd_provision_key(struct cml_session *session,
 	if (!status)
 		status = cml_key_id(key.key, key.id);
 	if (!status && slot == CML_KEY_SLOT_DATA) {
-		cml_session_drop_photo(session);
+		cml_session_drop_request(session);
 		cml_session_drop_result(session);
 		session->data_key = key;
 	}

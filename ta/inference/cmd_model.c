@@ -28,7 +28,7 @@ static enum cml_status begin(struct cml_session *session,
 	enum cml_status status = CML_INTERNAL;
 	struct cml_header header = { 0 };
 
-	status = cml_sealed_input_header(bytes, CML_KIND_MODEL,
+	status = cml_sealed_input_header(bytes, CML_KINDS(CML_KIND_MODEL),
 					 &session->model_key, &header);
 	if (status)
 		return status;
@@ -177,8 +177,8 @@ static enum cml_status use(struct cml_session *session,
 
 	/* Who has the file and the key could load it as well. */
 	status = cml_sealed_input_header(cml_bytes(source, CML_HEADER_SIZE),
-					 CML_KIND_MODEL, &session->model_key,
-					 &header);
+					 CML_KINDS(CML_KIND_MODEL),
+					 &session->model_key, &header);
 	if (!status)
 		status = cml_model_find(&session->memory, source, &model);
 	if (status)

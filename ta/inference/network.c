@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <string.h>
-
 #include "network.h"
+#include "tensors.h"
 
 /*
  * How long one waits for another's tile. A core that the host took away for a
@@ -69,37 +68,6 @@ void cml_network_close(struct cml_secure_memory *memory,
 	*network = (struct cml_network){ 0 };
 }
 
-/* The inputs, one after another, to @copy or from there. */
-static size_t inputs_size(const struct cml_graph *graph)
-{
-	size_t size = 0;
-
-	for (size_t i = 0; i < cml_graph_input_count(graph); i++)
-		size += cml_graph_input(graph, i).size;
-
-	return size;
-}
-
-static void save_inputs(const struct cml_run *run, uint8_t *copy)
-{
-	for (size_t i = 0; i < cml_graph_input_count(run->graph); i++) {
-		size_t size = cml_graph_input(run->graph, i).size;
-
-		memcpy(copy, cml_run_input(run, i), size);
-		copy += size;
-	}
-}
-
-static void restore_inputs(const struct cml_run *run, const uint8_t *copy)
-{
-	for (size_t i = 0; i < cml_graph_input_count(run->graph); i++) {
-		size_t size = cml_graph_input(run->graph, i).size;
-
-		memcpy(cml_run_input(run, i), copy, size);
-		copy += size;
-	}
-}
-
 /* Where nobody is who might still write. */
 static enum cml_status change_arena(struct cml_secure_memory *memory,
 				    struct cml_network *network,
@@ -114,7 +82,8 @@ static enum cml_status change_arena(struct cml_secure_memory *memory,
 	close_arena(memory, &network->arena);
 	network->arena = arena;
 	network->run.arena = arena.ptr;
-	restore_inputs(&network->run, inputs);
+	cml_tensors_put(&network->run, 0, cml_bytes(inputs,
+			cml_tensors_input_size(network->run.graph)));
 
 	return CML_OK;
 }
@@ -154,7 +123,7 @@ enum cml_status cml_network_run(struct cml_secure_memory *memory,
 				struct cml_network *network, cml_clock clock)
 {
 	const struct cml_allocator *allocator = &memory->allocator;
-	size_t size = inputs_size(network->run.graph);
+	size_t size = cml_tensors_input_size(network->run.graph);
 	enum cml_status status = CML_OK;
 	struct cml_slot *slot = NULL;
 	uint8_t *inputs = NULL;
@@ -166,7 +135,7 @@ enum cml_status cml_network_run(struct cml_secure_memory *memory,
 		slot = cml_board_take(memory, board, network->arena.name,
 				      model->graph.name, &attempt);
 	if (slot) {
-		save_inputs(&network->run, inputs);
+		cml_tensors_get(&network->run, inputs);
 		status = run_together(memory, slot, attempt, network, inputs,
 				      clock);
 		cml_board_leave(slot);

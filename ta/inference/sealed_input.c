@@ -3,11 +3,11 @@
 #include "session.h"
 
 enum cml_status cml_sealed_input_header(struct cml_bytes bytes,
-					enum cml_kind kind,
+					uint32_t kinds,
 					const struct cml_session_key *key,
 					struct cml_header *header)
 {
-	enum cml_status status = cml_header_parse(bytes, kind, header);
+	enum cml_status status = cml_header_parse(bytes, kinds, header);
 
 	if (status)
 		return status;

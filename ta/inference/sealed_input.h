@@ -15,11 +15,11 @@ struct cml_sealed_input {
 };
 
 /*
- * The header of a file of @kind that was sealed with @key. CML_HEADER_*,
+ * The header of a file of one of @kinds (CML_KINDS()) that was sealed with @key. CML_HEADER_*,
  * CML_KEY_MISSING, CML_STREAM_WRONG_KEY.
  */
 enum cml_status cml_sealed_input_header(struct cml_bytes bytes,
-					enum cml_kind kind,
+					uint32_t kinds,
 					const struct cml_session_key *key,
 					struct cml_header *header);
 /* CML_NO_MEMORY, CML_CRYPTO. */

@@ -86,18 +86,20 @@ static void release(struct cml_session *session, void *ptr, size_t size)
 	allocator->release(allocator->ctx, ptr, size);
 }
 
-void cml_session_drop_photo(struct cml_session *session)
+void cml_session_drop_request(struct cml_session *session)
 {
-	cml_sealed_input_drop(&session->photo_input);
+	cml_sealed_input_drop(&session->request_input);
 	cml_inference_free(session->inference);
 	session->inference = NULL;
 	cml_network_close(&session->memory, &session->network);
+	session->tensors_len = 0;
 }
 
 void cml_session_drop_result(struct cml_session *session)
 {
-	release(session, session->result, CML_RESULT_MAX_SIZE);
+	release(session, session->result, session->result_size);
 	session->result = NULL;
+	session->result_size = 0;
 	session->result_len = 0;
 }
 
@@ -109,7 +111,7 @@ void cml_session_drop_loading(struct cml_session *session)
 
 void cml_session_drop_model(struct cml_session *session)
 {
-	cml_session_drop_photo(session);
+	cml_session_drop_request(session);
 	cml_model_drop(&session->memory, &session->model);
 }
 

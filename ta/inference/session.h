@@ -28,15 +28,16 @@ struct cml_session {
 	struct cml_model loading;
 	struct cml_sealed_input model_input;
 
-	struct cml_sealed_input photo_input;
-	struct cml_network network;	/* of the photo */
-	struct cml_inference *inference;
+	struct cml_sealed_input request_input;
+	struct cml_network network;	/* of the request */
+	struct cml_inference *inference;	/* of a photo */
+	size_t tensors_len;		/* of the inputs that are here */
 
 	struct cml_shared board;
 	struct cml_helper helper;	/* for others' photos */
 
-	uint8_t *result;		/* sealed, CML_RESULT_MAX_SIZE bytes */
-	size_t result_len;
+	uint8_t *result;		/* sealed; NULL: none waits */
+	size_t result_size, result_len;	/* of its memory; of itself */
 };
 
 TEE_Result cml_session_open(struct cml_session **session);
@@ -49,7 +50,7 @@ enum cml_status cml_session_identity(struct cml_session *session);
 uint64_t cml_session_clock(void *ctx);
 
 /* What a command drops; each may find nothing. */
-void cml_session_drop_photo(struct cml_session *session);
+void cml_session_drop_request(struct cml_session *session);
 void cml_session_drop_result(struct cml_session *session);
 void cml_session_drop_loading(struct cml_session *session);
 /* And the photo in flight, which uses it. */

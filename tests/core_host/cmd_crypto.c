@@ -67,7 +67,7 @@ static enum cml_status run_header(struct cml_bytes payload,
 	struct cml_header header = { 0 };
 	enum cml_status status = CML_INTERNAL;
 
-	status = cml_header_parse(take_rest(&cur), kind, &header);
+	status = cml_header_parse(take_rest(&cur), CML_KINDS(kind), &header);
 	if (status)
 		return status;
 	driver_put_u32(reply, header.score_threshold);

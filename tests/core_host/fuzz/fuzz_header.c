@@ -37,12 +37,14 @@ static void check(const struct cml_header *header, const uint8_t *data)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const enum cml_kind kinds[] = { CML_KIND_PHOTO, CML_KIND_MODEL };
+	const enum cml_kind kinds[] = {
+		CML_KIND_PHOTO, CML_KIND_MODEL, CML_KIND_TENSORS,
+	};
 	struct cml_header header = { 0 };
 
-	for (size_t i = 0; i < 2; i++)
-		if (!cml_header_parse(cml_bytes(data, size), kinds[i],
-				      &header)) {
+	for (size_t i = 0; i < 3; i++)
+		if (!cml_header_parse(cml_bytes(data, size),
+				      CML_KINDS(kinds[i]), &header)) {
 			if (header.kind != kinds[i])
 				abort();
 			check(&header, data);
