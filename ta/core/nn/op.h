@@ -45,6 +45,8 @@ struct cml_op {
 	uint32_t operands;	/* the first of them: inputs, then outputs */
 	uint32_t tiles;
 	uint8_t packed_place;	/* of weights in another order; or none */
+	uint32_t scratch;	/* bytes that a tile needs */
+	uint64_t macs;
 	size_t params;
 	size_t packed;
 };
@@ -87,6 +89,8 @@ struct cml_op_type {
 	uint32_t empty_inputs;		/* bits: inputs without elements are fine */
 	bool has_state;		/* variable inputs are its own: it clears them */
 	const char *notes;		/* for docs/operators.md; may be NULL */
+	/* Names by cml_op.kernel, the last one NULL; NULL: nothing to tell. */
+	const char *const *kernels;
 	enum cml_status (*prepare)(struct cml_node *node);
 	void (*run)(const struct cml_run *run, const struct cml_op *op,
 		    uint32_t tile);

@@ -4,6 +4,7 @@
 
 enum { ADD_ACTIVATION = 0 };
 enum { PORTABLE, NEON };
+static const char *const kernel_names[] = { "portable", "neon", NULL };
 
 /* One input, as an int32 in units of 2^-20 of twice the larger scale */
 static int32_t rescale(const struct cml_add *add, int input, int8_t value)
@@ -156,6 +157,7 @@ const struct cml_op_type cml_op_add = {
 	.min_inputs = 2, .max_inputs = 2,
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "int16 is quantised, around 0.",
+	.kernels = kernel_names,
 	.prepare = prepare,
 	.run = run,
 };

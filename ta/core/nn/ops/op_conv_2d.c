@@ -7,6 +7,9 @@ enum { CONV_PADDING = 0, CONV_STRIDE_W = 1, CONV_STRIDE_H = 2,
 
 /* Kernels: of int8, then of int16 and float32 */
 enum { SCALAR, NEON, DOTPROD, I8MM, S16, F32 };
+static const char *const kernel_names[] = {
+	"scalar", "neon", "dotprod", "i8mm", "int16", "float32", NULL
+};
 
 #if defined(__aarch64__)
 static uint16_t best_kernel(uint32_t cpu)
@@ -164,6 +167,7 @@ const struct cml_op_type cml_op_conv_2d = {
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "Weights and bias are constants; no groups; int16 has int8 "
 		 "weights and an int64 bias.",
+	.kernels = kernel_names,
 	.prepare = prepare,
 	.run = run,
 	.pack = pack,

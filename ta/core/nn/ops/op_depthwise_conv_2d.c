@@ -9,6 +9,9 @@ enum { DEPTHWISE_PADDING = 0, DEPTHWISE_STRIDE_W = 1, DEPTHWISE_STRIDE_H = 2,
 
 /* Kernels: of int8, then of int16 and float32 */
 enum { PORTABLE, NEON, S16, F32 };
+static const char *const kernel_names[] = {
+	"portable", "neon", "int16", "float32", NULL
+};
 
 /* Sum over the patch whose upper left tap is at (@y0, @x0) of @image. */
 static int32_t patch_sum(const struct cml_conv_call *call, const int8_t *image,
@@ -189,6 +192,7 @@ const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "Weights and bias are constants; int16 has int8 weights and "
 		 "an int64 bias.",
+	.kernels = kernel_names,
 	.prepare = prepare,
 	.run = run,
 };

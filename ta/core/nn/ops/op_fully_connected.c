@@ -10,6 +10,9 @@ enum { DENSE_ACTIVATION = 0, DENSE_WEIGHTS_FORMAT = 1, DENSE_KEEP_DIMS = 2,
 
 /* Kernels; _NARROW: sums are 32 bits, and wrap. */
 enum { PORTABLE_S8, PORTABLE_S16, PORTABLE_S16_NARROW, PORTABLE_F32 };
+static const char *const kernel_names[] = {
+	"int8", "int16", "int16", "float32", NULL
+};
 
 static void portable_s8(const struct cml_dense_call *call)
 {
@@ -239,6 +242,7 @@ const struct cml_op_type cml_op_fully_connected = {
 	.min_inputs = 2, .max_inputs = 3,
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "Weights and bias are constants; int16 has int8 weights.",
+	.kernels = kernel_names,
 	.prepare = prepare,
 	.run = run,
 };
