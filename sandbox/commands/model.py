@@ -4,8 +4,7 @@
 import argparse
 from pathlib import Path
 
-from sandbox.commands import model_inspect
-from sandbox.commands.context import Context
+from sandbox.commands import model_import, model_inspect
 from sandbox.model import profiles
 
 
@@ -35,8 +34,16 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         choices=[profile.name for profile in profiles.PROFILES],
         help="for this machine alone (all; the plan shown is of the first, sandbox)",
     )
-    inspecting.set_defaults(run=run_inspect)
+    inspecting.set_defaults(run=model_inspect.run)
 
-
-def run_inspect(args: argparse.Namespace, context: Context) -> int:
-    return model_inspect.run(args, context)
+    importing = verbs.add_parser(
+        "import",
+        help="convert a Keras model to int8",
+        description="Convert a Keras file or a SavedModel to an int8 .tflite file, calibrated with"
+        " a folder of photos (resized as the TA does) or arrays; say how well int8 agrees with"
+        " float32, and check it as inspect does. Needs TensorFlow: the extra `import`.",
+        epilog="Example: sandbox model import detector.keras --out detector.tflite"
+        " --calibration photos --input-size 204x204",
+    )
+    model_import.add_options(importing)
+    importing.set_defaults(run=model_import.run)
