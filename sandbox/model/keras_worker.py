@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sandbox.errors import SandboxError, UserError
-from sandbox.model import calibration
+from sandbox.model import calibration, slim
 from sandbox.model.calibration import Array, Input
 from sandbox.model.keras_import import Agreement, Imported, Order
 
@@ -30,7 +30,7 @@ _ERROR_LINES = 6
 
 def convert(order: Order) -> Imported:
     """Writes order.out."""
-    function, inputs = _load(Path(order.source), order.size)
+    function, inputs, outputs = _load(Path(order.source), order.size)
     paths = calibration.files(Path(order.calibration))
 
     def samples() -> Iterator[list[Array]]:
@@ -39,6 +39,7 @@ def convert(order: Order) -> Imported:
 
     count = sum(1 for _ in samples())
     data = _converted(function, samples)
+    data = _named(data, [one.name for one in inputs], outputs)
     agreements = _compare(function, data, samples, inputs)
     _write(Path(order.out), data)
     return Imported(tuple((one.name, one.shape) for one in inputs), count, tuple(agreements))
@@ -47,8 +48,8 @@ def convert(order: Order) -> Imported:
 # Loading ----------------------------------------------------------------------------------------
 
 
-def _load(source: Path, size: tuple[int, ...]) -> tuple[Any, list[Input]]:
-    """A function without variables, for a batch of 1."""
+def _load(source: Path, size: tuple[int, ...]) -> tuple[Any, list[Input], list[str]]:
+    """A function without variables, for a batch of 1; the names of its outputs."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import (
         convert_variables_to_constants_v2,
@@ -70,7 +71,8 @@ def _load(source: Path, size: tuple[int, ...]) -> tuple[Any, list[Input]]:
     specs = [tf.TensorSpec(one.shape, tf.float32, name=one.name) for one in inputs]
     try:
         concrete = tf.function(call).get_concrete_function(*specs)
-        return convert_variables_to_constants_v2(concrete), inputs
+        outputs = _output_names(concrete.structured_outputs)
+        return convert_variables_to_constants_v2(concrete), inputs, outputs
     except Exception as error:
         raise UserError(
             f"TensorFlow cannot build the model for {_shapes(inputs)}: {_first_lines(error)}",
@@ -203,6 +205,22 @@ def _converted(function: Any, samples: Callable[[], Iterator[list[Array]]]) -> b
             f"TensorFlow does not convert the model to int8: {_first_lines(error)}",
             "The message names the operator: replace the layer that it comes from.",
         ) from error
+
+
+def _output_names(structured: Any) -> list[str]:
+    """Of a dictionary its keys, in the order in which TensorFlow flattens it."""
+    import tensorflow as tf
+
+    count = len(tf.nest.flatten(structured))
+    if isinstance(structured, dict) and count == len(structured):
+        return sorted(structured)
+    return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
+
+
+def _named(data: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    return slim.slimmed(schema, data, inputs, outputs)
 
 
 def _compare(
