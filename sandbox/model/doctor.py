@@ -130,9 +130,9 @@ def advice(report: Report, fits: tuple[Fit, ...]) -> list[str]:
     if copied:
         steps = ", ".join(f"#{op.index} {op.name}" for op in copied[:4])
         words.append(
-            f"{len(copied)} operators have a second, rearranged copy of their weights in the tables"
-            f" ({steps}{', ...' if len(copied) > 4 else ''}): weights that several operators share,"
-            " or whose number the kernel rounds up."
+            f"The tables hold a second, rearranged copy of the weights of {steps}"
+            f"{', ...' if len(copied) > 4 else ''}: several operators share them, or the kernel"
+            " rounds their number up."
         )
     words += _peak_words(report)
     return words

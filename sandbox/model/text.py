@@ -3,7 +3,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from sandbox.model import doctor, lifetimes
+from sandbox.model import doctor, lifetimes, profiles
 from sandbox.model.doctor import Fit
 from sandbox.model.lifetimes import Span
 from sandbox.model.report import Operator, Report, Tensor
@@ -187,7 +187,10 @@ def fits_table(fits: tuple[Fit, ...]) -> str:
             row.append(one.baseline.described if one.baseline else "-")
             row.append(one.progressive.described if one.progressive else "-")
         rows.append(tuple(row))
-    return table(rows, right=(1, 2, 3))
+    itself = _mib(profiles.TA_ITSELF_BYTES)
+    legend = f"  room: what OP-TEE leaves to TAs, less {itself} of the TA itself; needs: loaded"
+    legend += ", with a photo of 640 x 480;\n  photos: 4 to 3, 4:2:0" if photos else " and run"
+    return table(rows, right=(1, 2, 3)) + "\n" + legend
 
 
 def _mib(count: int) -> str:
