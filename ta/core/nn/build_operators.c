@@ -323,10 +323,10 @@ static enum cml_status build_operator(struct cml_build *build, size_t index)
 		.size = node.packed_size,
 	};
 	node.op->macs = node.macs;
-	node.op->scratch = node.scratch;
 	graph->macs += node.macs;
 	if (node.scratch > graph->scratch_size)
 		graph->scratch_size = node.scratch;
+	node.op->scratch = node.scratch;
 	graph->op_count++;
 
 	return CML_OK;

@@ -43,10 +43,10 @@ struct cml_op {
 	uint16_t kernel;	/* which of its own */
 	uint16_t input_count, output_count;
 	uint32_t operands;	/* the first of them: inputs, then outputs */
+	uint32_t scratch;	/* bytes that a tile needs */
 	uint32_t tiles;
 	uint8_t packed_place;	/* of weights in another order; or none */
-	uint32_t scratch;	/* bytes that a tile needs */
-	uint64_t macs;
+	uint64_t macs;		/* multiply-accumulates of one run */
 	size_t params;
 	size_t packed;
 };
