@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sandbox.model import lifetimes, profiles
 from sandbox.model.profiles import Profile
 from sandbox.model.report import Detector, Photo, Place, Report, Tensor
+from sandbox.tee_abi import MODEL_MAX_BYTES
 
 # The planner, tables and rounding take this much more or less in a model that is not there.
 _GUESS_MARGIN = 0.05
@@ -53,6 +54,8 @@ def fit(report: Report, profile: Profile) -> Fit:
     needs = needs_bytes(report)
     # Each is an instance of the TA, and loads a model of its own.
     sessions = profile.ta_ram_bytes // (needs + profiles.TA_ITSELF_BYTES)
+    if report.file_bytes > MODEL_MAX_BYTES:
+        sessions = 0
     detector = report.detector
     return Fit(
         profile,
@@ -112,8 +115,12 @@ def advice(report: Report, fits: tuple[Fit, ...]) -> list[str]:
             f"Convert it to int8 (`sandbox model import`): weights and activations are float32 and"
             f" would take a quarter, about {_mib(saved)} less."
         )
-    for one in failing:
-        words.append(_for_one(report, one))
+    if report.file_bytes > MODEL_MAX_BYTES:
+        words.append(
+            f"The TA takes files of {_mib(MODEL_MAX_BYTES)} at most, and this one has"
+            f" {_mib(report.file_bytes)}: a smaller network (fewer channels) is needed."
+        )
+    words += [_for_one(report, one) for one in failing if one.missing_bytes]
     batch = image_input(report)
     if batch is not None and batch.shape[0] > 1:
         words.append(

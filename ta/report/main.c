@@ -22,7 +22,12 @@ static uint8_t *read_file(const char *path, size_t *len)
 
 	if (file && !fseek(file, 0, SEEK_END))
 		size = ftell(file);
-	if (size < 0 || size > (long)FILE_MAX_SIZE || fseek(file, 0, SEEK_SET))
+	if (size > (long)FILE_MAX_SIZE) {
+		fprintf(stderr, "%s has more than 64 MiB\n", path);
+		fclose(file);
+		return NULL;
+	}
+	if (size < 0 || fseek(file, 0, SEEK_SET))
 		goto out;
 	/* One byte more than none, and aligned as the engine wants it. */
 	data = aligned_alloc(CML_MEMORY_ALIGN, (size / CML_MEMORY_ALIGN + 1) *

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `sandbox model inspect` says beforehand is what the TA then takes, within 2 %."""
 
+import io
+
 import pytest
+from PIL import Image
 from real_stack import MODEL, ROOT, Client
 
 from sandbox.build import recipe
@@ -10,6 +13,7 @@ from sandbox.log import SilentProgress
 from sandbox.machine.machine import Machine
 from sandbox.model import profiles, report
 from sandbox.model.report import Cpu, Detector, Report
+from sandbox.owner.service import InputRefused
 from sandbox.tee import TEEContext
 from sandbox.tee.stats import Pool, Stats
 from sandbox.tee_abi import TA_UUID
@@ -52,6 +56,25 @@ def test_a_photo_takes_what_was_said(client: Client, planned: Report) -> None:
     peak = client.session.info().memory_peak_bytes
     said = detector_of(planned).baseline[0].small_peak_bytes
     assert near(said, peak), (said, peak)
+
+
+def progressive(width: int, height: int) -> bytes:
+    data = io.BytesIO()
+    picture = Image.effect_noise((width, height), 40).convert("RGB")
+    picture.save(data, "JPEG", progressive=True, subsampling="4:2:0", quality=60)
+    return data.getvalue()
+
+
+def test_the_largest_photo_is_the_largest(client: Client, planned: Report) -> None:
+    """Only the decoder's headers were tried beforehand; here is the whole of it."""
+    (photo,) = detector_of(planned).progressive
+    assert photo.fits
+    client.infer(progressive(photo.width, photo.height))
+    wider = photo.width + 16
+    with pytest.raises(InputRefused) as caught:
+        client.infer(progressive(wider, wider * 3 // 4))
+    assert caught.value.status == "JPEG_PROGRESSIVE_TOO_LARGE"
+    client.assert_works()
 
 
 def test_the_verdict_for_this_machine_holds(client: Client, machine: Machine) -> None:

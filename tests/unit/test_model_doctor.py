@@ -118,6 +118,13 @@ def test_weights_that_are_too_many_are_said_to_be() -> None:
     assert "a smaller network" in doctor.advice(report, (lacking,))[0]
 
 
+def test_files_that_the_ta_does_not_take_fit_nowhere() -> None:
+    report = chain(file_bytes=(12 << 20) + 1)
+    huge = doctor.fit(report, board(1 << 30))
+    assert not huge.fits
+    assert "12.00 MiB at most" in doctor.advice(report, (huge,))[0]
+
+
 def test_float_models_are_told_of_int8() -> None:
     tensors = tuple(dataclasses.replace(t, type="float32") for t in chain().tensors)
     assert "Convert it to int8" in doctor.advice(chain(tensors=tensors), ())[0]
