@@ -98,13 +98,11 @@ static void put_tensor(CborEncoder *array, struct cml_tflite *model,
 
 static const char *kernel_name(const struct cml_op *op)
 {
-	const char *const *names = cml_op_types[op->type]->kernels;
+	const struct cml_op_type *type = cml_op_types[op->type];
+	const char *name = op->kernel < type->kernel_count ?
+			   type->kernels[op->kernel] : NULL;
 
-	for (uint16_t i = 0; names && names[i]; i++)
-		if (i == op->kernel)
-			return names[i];
-
-	return "portable";
+	return name ? name : "portable";
 }
 
 /* Each tensor has one writer: so an operator that was kept is found again. */

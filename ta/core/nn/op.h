@@ -89,8 +89,9 @@ struct cml_op_type {
 	uint32_t empty_inputs;		/* bits: inputs without elements are fine */
 	bool has_state;		/* variable inputs are its own: it clears them */
 	const char *notes;		/* for docs/operators.md; may be NULL */
-	/* Names by cml_op.kernel, the last one NULL; NULL: nothing to tell. */
+	/* Their names by cml_op.kernel; a NULL, or none: nothing to tell. */
 	const char *const *kernels;
+	uint16_t kernel_count;
 	enum cml_status (*prepare)(struct cml_node *node);
 	void (*run)(const struct cml_run *run, const struct cml_op *op,
 		    uint32_t tile);

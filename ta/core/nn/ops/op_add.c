@@ -4,7 +4,6 @@
 
 enum { ADD_ACTIVATION = 0 };
 enum { PORTABLE, NEON };
-static const char *const kernel_names[] = { "portable", "neon", NULL };
 
 /* One input, as an int32 in units of 2^-20 of twice the larger scale */
 static int32_t rescale(const struct cml_add *add, int input, int8_t value)
@@ -148,6 +147,10 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 		cml_sum_run(run, op, tile);
 }
 
+static const char *const kernel_names[] = {
+	[PORTABLE] = "portable", [NEON] = "neon",
+};
+
 const struct cml_op_type cml_op_add = {
 	.name = "ADD",
 	.builtin_code = CML_OP_ADD,
@@ -158,6 +161,7 @@ const struct cml_op_type cml_op_add = {
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "int16 is quantised, around 0.",
 	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 };

@@ -7,9 +7,6 @@ enum { CONV_PADDING = 0, CONV_STRIDE_W = 1, CONV_STRIDE_H = 2,
 
 /* Kernels: of int8, then of int16 and float32 */
 enum { SCALAR, NEON, DOTPROD, I8MM, S16, F32 };
-static const char *const kernel_names[] = {
-	"scalar", "neon", "dotprod", "i8mm", "int16", "float32", NULL
-};
 
 #if defined(__aarch64__)
 static uint16_t best_kernel(uint32_t cpu)
@@ -157,6 +154,11 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 }
 
+static const char *const kernel_names[] = {
+	[SCALAR] = "scalar", [NEON] = "neon", [DOTPROD] = "dotprod",
+	[I8MM] = "i8mm", [S16] = "int16", [F32] = "float32",
+};
+
 const struct cml_op_type cml_op_conv_2d = {
 	.name = "CONV_2D",
 	.builtin_code = CML_OP_CONV_2D,
@@ -168,6 +170,7 @@ const struct cml_op_type cml_op_conv_2d = {
 	.notes = "Weights and bias are constants; no groups; int16 has int8 "
 		 "weights and an int64 bias.",
 	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 	.pack = pack,

@@ -9,9 +9,6 @@ enum { DEPTHWISE_PADDING = 0, DEPTHWISE_STRIDE_W = 1, DEPTHWISE_STRIDE_H = 2,
 
 /* Kernels: of int8, then of int16 and float32 */
 enum { PORTABLE, NEON, S16, F32 };
-static const char *const kernel_names[] = {
-	"portable", "neon", "int16", "float32", NULL
-};
 
 /* Sum over the patch whose upper left tap is at (@y0, @x0) of @image. */
 static int32_t patch_sum(const struct cml_conv_call *call, const int8_t *image,
@@ -182,6 +179,11 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	portable(&call);
 }
 
+static const char *const kernel_names[] = {
+	[PORTABLE] = "portable", [NEON] = "neon", [S16] = "int16",
+	[F32] = "float32",
+};
+
 const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.name = "DEPTHWISE_CONV_2D",
 	.builtin_code = CML_OP_DEPTHWISE_CONV_2D,
@@ -193,6 +195,7 @@ const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.notes = "Weights and bias are constants; int16 has int8 weights and "
 		 "an int64 bias.",
 	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 };

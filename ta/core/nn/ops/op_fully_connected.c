@@ -10,9 +10,6 @@ enum { DENSE_ACTIVATION = 0, DENSE_WEIGHTS_FORMAT = 1, DENSE_KEEP_DIMS = 2,
 
 /* Kernels; _NARROW: sums are 32 bits, and wrap. */
 enum { PORTABLE_S8, PORTABLE_S16, PORTABLE_S16_NARROW, PORTABLE_F32 };
-static const char *const kernel_names[] = {
-	"int8", "int16", "int16", "float32", NULL
-};
 
 static void portable_s8(const struct cml_dense_call *call)
 {
@@ -233,6 +230,11 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 }
 
+static const char *const kernel_names[] = {
+	[PORTABLE_S8] = "int8", [PORTABLE_S16] = "int16",
+	[PORTABLE_S16_NARROW] = "int16", [PORTABLE_F32] = "float32",
+};
+
 const struct cml_op_type cml_op_fully_connected = {
 	.name = "FULLY_CONNECTED",
 	.builtin_code = CML_OP_FULLY_CONNECTED,
@@ -243,6 +245,7 @@ const struct cml_op_type cml_op_fully_connected = {
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "Weights and bias are constants; int16 has int8 weights.",
 	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 };
