@@ -248,12 +248,23 @@ def _refused(model: Path, fields: Mapping[str, Any]) -> ModelRefused:
     operator = None
     where = "the file"
     if fields["op_index"] >= 0:
-        custom = _text(fields["custom_code"])
-        name = schema.operator_name(fields["builtin_code"], custom)
-        operator = Refusal(fields["op_index"], name, fields["version"])
-        where = f"operator {operator.index}, {name} (version {operator.version})"
+        operator = _refusal(fields, fields["op_index"])
+        where = f"operator {operator.index}, {operator.name} (version {operator.version})"
     message = f"{model.name} is refused: {status}: {where}: {fields['reason']}"
-    return ModelRefused(status, message, _HINTS.get(status, (_ERRORS_PAGE,)), operator)
+    hints = list(_HINTS.get(status, (_ERRORS_PAGE,)))
+    others: dict[tuple[str, int], Refusal] = {}
+    for found in fields["unsupported"]:
+        one = _refusal(found, found["index"])
+        others.setdefault((one.name, one.version), one)
+    if len(others) > 1:
+        names = [f"{one.name} (version {one.version}, #{one.index})" for one in others.values()]
+        hints.insert(0, f"Not supported in this file: {', '.join(names)}.")
+    return ModelRefused(status, message, hints, operator)
+
+
+def _refusal(fields: Mapping[str, Any], index: int) -> Refusal:
+    name = schema.operator_name(fields["builtin_code"], _text(fields["custom_code"]))
+    return Refusal(index, name, fields["version"])
 
 
 _ERRORS_PAGE = "docs/errors.md explains it."

@@ -212,6 +212,22 @@ def test_an_unsupported_operator_is_named(program: Path, model_file: Path) -> No
     assert "docs/operators.md" in (caught.value.hint or "")
 
 
+def test_all_unsupported_operators_are_told_of(program: Path, model_file: Path) -> None:
+    model = bad_models.base()
+    end = model.graph.outputs[0]
+    for builtin in (schema.BuiltinOperator.WHERE, schema.BuiltinOperator.RFFT2D):
+        for _ in range(2):
+            output = model.tensor([1], [0.1], [0])
+            model.operator(builtin, [end], [output], 0, None, version=1)
+    model.operator(3, [end], [model.tensor([1])], 0, None, version=99)
+    with pytest.raises(ModelRefused) as caught:
+        inspected(program, model_file, model)
+    assert caught.value.hints[0] == (
+        "Not supported in this file: WHERE (version 1, #3), RFFT2D (version 1, #5),"
+        " CONV_2D (version 99, #7)."
+    )
+
+
 def test_a_custom_operator_is_named_harmlessly(program: Path, model_file: Path) -> None:
     model = bad_models.base()
     output = model.tensor([1], [0.1], [0])
