@@ -177,6 +177,38 @@ def _build_ta(
     return store.result(f"ta-{name}", parts, build, progress, f"build the {name} TA")
 
 
+def model_report(progress: Progress) -> Path:
+    """The core as a program for arm64 Linux: what `sandbox model inspect` asks."""
+    source = paths.project_dir() / "ta"
+    trees = {
+        key: sources.unpacked(name, progress)
+        for key, name in (("LIBJPEG", "libjpeg-turbo"), ("CBOR", "tinycbor"))
+    }
+    own = [source / name for name in ("core", "report", "third_party")]
+    parts = {
+        "source": store.tree_digest(own),
+        "libraries": {key: tree.name for key, tree in trees.items()},
+        "tools": _tools(),
+    }
+
+    def build(work: store.Work) -> None:
+        out = work.folder / "out"
+        _make(
+            source / "report",
+            {
+                "CROSS_COMPILE": CROSS,
+                "O": os.fspath(out),
+                **{key: os.fspath(tree) for key, tree in trees.items()},
+            },
+            work,
+        )
+        (out / "model-report").rename(work.folder / "model-report")
+        shutil.rmtree(out)
+
+    what = "build model-report, which plans models"
+    return store.result("model-report", parts, build, progress, what) / "model-report"
+
+
 def symbols(cores: int, progress: Progress) -> dict[str, Path]:
     """The ELF files of what runs in the secure world, by the names of sandbox.machine.symbols."""
     optee = sorted((optee_os(cores, progress) / "symbols").glob("*.elf"))

@@ -23,6 +23,7 @@ ROOMS: dict[str, set[str]] = {
     "": set(),
     "build": set(),
     "machine": set(),
+    "model": set(),
     "owner": set(),
     "tee": {"machine"},
     "xtest": {"machine"},

@@ -13,15 +13,22 @@ struct cml_arena_item {
 	size_t size;		/* 0: takes no part */
 	int32_t first, last;	/* steps it lives in, both included */
 	size_t offset;		/* the answer, CML_MEMORY_ALIGN aligned */
-	int32_t next;		/* the planner's own */
+	/* The planner's own */
+	int32_t next;
+	uint32_t urgency;
+	size_t best;
 };
 
 #define CML_ARENA_NONE	(-1)
 
 /*
- * Greedy by size: the largest item first, each into the smallest gap that is
- * large enough. Item @lowest (or CML_ARENA_NONE) goes to offset 0 before all
- * others. Time grows with the square of @count.
+ * Greedy: one item after another, each into the smallest gap that is large
+ * enough; the largest first. If that is larger than it has to be, again: what
+ * stuck out gets its place earlier, a number of times; then from other orders.
+ * The best plan is kept.
+ *
+ * Item @lowest (or CML_ARENA_NONE) goes to offset 0 before all others. Time
+ * grows with the square of @count.
  * Returns the size of the arena. The sum of all sizes must fit in size_t.
  */
 size_t cml_arena_plan(struct cml_arena_item *items, size_t count,

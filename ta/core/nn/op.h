@@ -43,8 +43,10 @@ struct cml_op {
 	uint16_t kernel;	/* which of its own */
 	uint16_t input_count, output_count;
 	uint32_t operands;	/* the first of them: inputs, then outputs */
+	uint32_t scratch;	/* bytes that a tile needs */
 	uint32_t tiles;
 	uint8_t packed_place;	/* of weights in another order; or none */
+	uint64_t macs;		/* multiply-accumulates of one run */
 	size_t params;
 	size_t packed;
 };
@@ -87,6 +89,9 @@ struct cml_op_type {
 	uint32_t empty_inputs;		/* bits: inputs without elements are fine */
 	bool has_state;		/* variable inputs are its own: it clears them */
 	const char *notes;		/* for docs/operators.md; may be NULL */
+	/* Their names by cml_op.kernel; a NULL, or none: nothing to tell. */
+	const char *const *kernels;
+	uint16_t kernel_count;
 	enum cml_status (*prepare)(struct cml_node *node);
 	void (*run)(const struct cml_run *run, const struct cml_op *op,
 		    uint32_t tile);

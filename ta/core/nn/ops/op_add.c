@@ -147,6 +147,10 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 		cml_sum_run(run, op, tile);
 }
 
+static const char *const kernel_names[] = {
+	[PORTABLE] = "portable", [NEON] = "neon",
+};
+
 const struct cml_op_type cml_op_add = {
 	.name = "ADD",
 	.builtin_code = CML_OP_ADD,
@@ -156,6 +160,8 @@ const struct cml_op_type cml_op_add = {
 	.min_inputs = 2, .max_inputs = 2,
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "int16 is quantised, around 0.",
+	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 };

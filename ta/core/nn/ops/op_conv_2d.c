@@ -154,6 +154,11 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 }
 
+static const char *const kernel_names[] = {
+	[SCALAR] = "scalar", [NEON] = "neon", [DOTPROD] = "dotprod",
+	[I8MM] = "i8mm", [S16] = "int16", [F32] = "float32",
+};
+
 const struct cml_op_type cml_op_conv_2d = {
 	.name = "CONV_2D",
 	.builtin_code = CML_OP_CONV_2D,
@@ -164,6 +169,8 @@ const struct cml_op_type cml_op_conv_2d = {
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "Weights and bias are constants; no groups; int16 has int8 "
 		 "weights and an int64 bias.",
+	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 	.pack = pack,

@@ -179,6 +179,11 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	portable(&call);
 }
 
+static const char *const kernel_names[] = {
+	[PORTABLE] = "portable", [NEON] = "neon", [S16] = "int16",
+	[F32] = "float32",
+};
+
 const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.name = "DEPTHWISE_CONV_2D",
 	.builtin_code = CML_OP_DEPTHWISE_CONV_2D,
@@ -189,6 +194,8 @@ const struct cml_op_type cml_op_depthwise_conv_2d = {
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "Weights and bias are constants; int16 has int8 weights and "
 		 "an int64 bias.",
+	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 };

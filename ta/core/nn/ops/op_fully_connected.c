@@ -230,6 +230,11 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 	}
 }
 
+static const char *const kernel_names[] = {
+	[PORTABLE_S8] = "int8", [PORTABLE_S16] = "int16",
+	[PORTABLE_S16_NARROW] = "int16", [PORTABLE_F32] = "float32",
+};
+
 const struct cml_op_type cml_op_fully_connected = {
 	.name = "FULLY_CONNECTED",
 	.builtin_code = CML_OP_FULLY_CONNECTED,
@@ -239,6 +244,8 @@ const struct cml_op_type cml_op_fully_connected = {
 	.min_inputs = 2, .max_inputs = 3,
 	.min_outputs = 1, .max_outputs = 1,
 	.notes = "Weights and bias are constants; int16 has int8 weights.",
+	.kernels = kernel_names,
+	.kernel_count = sizeof(kernel_names) / sizeof(kernel_names[0]),
 	.prepare = prepare,
 	.run = run,
 };

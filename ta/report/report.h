@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * What is told of a model: a CBOR map on standard output, whose keys
+ * sandbox/model/report.py reads.
+ */
+#ifndef REPORT_H
+#define REPORT_H
+
+#include "account.h"
+#include "cbor.h"
+#include "inference.h"
+#include "nn/graph_internal.h"
+
+struct report {
+	struct cml_bytes file;	/* as it is on disk */
+	uint32_t cpu;
+	enum cml_status status;
+	struct cml_graph_problem problem;
+	struct cml_graph *graph;	/* NULL: refused */
+	size_t graph_used;		/* with model, arena, scratch */
+	size_t prepare_peak;
+	/* As an SSD detector; of no meaning unless the status is CML_OK */
+	enum cml_status detector_status;
+	size_t detector_used, detector_peak;
+	uint32_t input_size;
+};
+
+/* A file whose sides are to be changed: up to the end of its first header. */
+struct photo_template {
+	struct cml_bytes bytes;
+	size_t sides;		/* where height and width are in it */
+};
+
+/* The largest photo of 4 to 3 that a detector takes. */
+struct photo_limit {
+	uint32_t width, height;
+	size_t peak;		/* bytes of the session, all in all */
+	size_t small_peak;	/* with a photo of 640 x 480; 0: no room */
+};
+
+/* describe.c; writes into a map */
+void describe_model(CborEncoder *map, const struct report *report,
+		    CborError *error);
+
+/* photos.c */
+
+/* False if it is no JPEG that this code knows how to change. */
+bool photo_template(struct cml_bytes file, struct photo_template *template);
+/*
+ * In a session that may have @limit bytes in all. Nothing fits: no sides.
+ * The model has to be as it was on disk, and is not afterwards.
+ */
+struct photo_limit photo_limit(uint8_t *model, size_t len, uint32_t cpu,
+			       const struct photo_template *template,
+			       size_t limit);
+
+#endif /* REPORT_H */
