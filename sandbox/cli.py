@@ -14,6 +14,7 @@ from sandbox.config import DEFAULT_MACHINE, ENVIRONMENT
 VERBS = (
     "up",
     "detect",
+    "run",
     "model",
     "status",
     "logs",

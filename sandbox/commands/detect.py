@@ -10,7 +10,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import draw, keys, results, sealed_file
-from sandbox.owner.results import Result
+from sandbox.owner.results import Result, TensorResult
+from sandbox.owner.sealed_file import Sealed
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
+from sandbox.tee_abi import TENSORS_MAX_BYTES
 
 DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
 # Sessions share the model; beside it, secure memory has room for this many photos at a time
@@ -106,6 +108,12 @@ class Model:
         return sealed_file.seal_model(self.key, self.data).data
 
 
+def owned_model(path: Path) -> Model:
+    """With the key that this user has as an owner of models."""
+    key = keys.kept_key(paths.state_dir() / "owners" / "model.key")
+    return Model(path.stem, read(path), key)
+
+
 @dataclass
 class Outcome:
     photo: Path
@@ -164,24 +172,45 @@ class Worker:
     def detect(self, photo: bytes, threshold: float, timings_ms: dict[str, float]) -> Result:
         timer = _Timer(timings_ms)
         sealed = sealed_file.seal_photo(self._data_key, photo, score_threshold=threshold)
-        request = self._share.put(sealed.data, "photo")
+        answer = self._ask(sealed, RESULT_MAX_BYTES, timer)
+        result = results.open_result(self._data_key, sealed, answer)
+        self._note(result.model_digest, result.timings_us, timer, timings_ms)
+        return result
+
+    def run(self, inputs: bytes, timings_ms: dict[str, float]) -> TensorResult:
+        """`inputs`: all of the model's, in its order, one after another."""
+        timer = _Timer(timings_ms)
+        sealed = sealed_file.seal_tensors(self._data_key, inputs)
+        answer = self._ask(sealed, TENSORS_MAX_BYTES + RESULT_MAX_BYTES, timer)
+        result = results.open_tensor_result(self._data_key, sealed, answer)
+        self._note(result.model_digest, result.timings_us, timer, timings_ms)
+        return result
+
+    def _ask(self, sealed: Sealed, limit: int, timer: _Timer) -> bytes:
+        """The sealed result of at most `limit` bytes."""
+        request = self._share.put(sealed.data, "request")
         answer = self._share.new_path("result")
         try:
             timer.lap("seal")
             self._session.infer(request, answer)
             timer.lap("service")
-            result = results.open_result(
-                self._data_key, sealed, self._share.take(answer, RESULT_MAX_BYTES)
-            )
-            timer.lap("open")
+            return self._share.take(answer, limit)
         finally:
             self._share.drop(request)
             self._share.drop(answer)
-        if result.model_digest != self._model.digest:
+
+    def _note(
+        self,
+        model_digest: bytes,
+        timings_us: Mapping[str, int],
+        timer: _Timer,
+        timings_ms: dict[str, float],
+    ) -> None:
+        timer.lap("open")
+        if model_digest != self._model.digest:
             raise results.ResultError("the result was made with another model than the one sent")
-        for name, microseconds in result.timings_us.items():
+        for name, microseconds in timings_us.items():
             timings_ms[name.removesuffix("_us")] = microseconds / 1000
-        return result
 
 
 def _work(
@@ -214,7 +243,7 @@ def _look(worker: Worker, outcome: Outcome, threshold: float, progress: Progress
     begin = time.perf_counter()
     try:
         with progress.step(str(outcome.photo)):
-            outcome.result = worker.detect(_read(outcome.photo), threshold, outcome.timings_ms)
+            outcome.result = worker.detect(read(outcome.photo), threshold, outcome.timings_ms)
     except SandboxError as error:
         outcome.error = error
     finally:
@@ -222,7 +251,7 @@ def _look(worker: Worker, outcome: Outcome, threshold: float, progress: Progress
         outcome.done.set()
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
@@ -365,9 +394,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             "two of these photos have the same name, so their pictures would too",
             "Call `sandbox detect` for each of them, with another --out.",
         )
-    model_path = args.model or paths.project_dir() / DEFAULT_MODEL
-    model_key = keys.kept_key(paths.state_dir() / "owners" / "model.key")
-    model = Model(model_path.stem, _read(model_path), model_key)
+    model = owned_model(args.model or paths.project_dir() / DEFAULT_MODEL)
     machine = context.machine()
     if args.out is not None:
         _folder(args.out)
