@@ -2,8 +2,8 @@
 """Every fuzz target, briefly. FUZZ_SECONDS lengthens it.
 
 A target is fuzz/fuzz_<name>.c. It starts from the files in fuzz/seeds/<name>/ and from what SEEDS
-makes for it. What crashes it is kept in out/fuzz/, and once understood becomes a seed that is
-named <thing>.bad-<why>.
+makes for it. Models are bent where it matters: fuzz/mutate_model.c. What crashes a target is kept
+in out/fuzz/, and once understood becomes a seed that is named <thing>.bad-<why>.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from bad_models import BENT_BYTES, LIES, base
+from seeds import models as conformance_models
+from seeds import with_open_shapes
 
 from sandbox import paths
 
@@ -38,6 +40,11 @@ def models() -> Iterator[bytes]:
         yield model.pack()
     for bend in BENT_BYTES.values():
         yield bend()
+    for model in conformance_models().values():
+        yield model
+        yield with_open_shapes(model)
+    for path in sorted((paths.project_dir() / "fixtures" / "models").glob("*.tflite")):
+        yield path.read_bytes()
 
 
 def photos() -> Iterator[bytes]:
