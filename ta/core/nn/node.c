@@ -128,21 +128,32 @@ static enum cml_status resize(struct cml_node *node, size_t index,
 	return CML_OK;
 }
 
-enum cml_status cml_node_shape(struct cml_node *node,
-			       const struct cml_tensor *output, uint32_t rank,
-			       const int32_t *dims)
+enum cml_status cml_node_open_shape(struct cml_node *node,
+				    const struct cml_tensor *output,
+				    uint32_t rank, const int32_t *dims)
 {
 	struct cml_build *build = node->build;
 	size_t index = output - build->tensors;
 
-	if (has_shape(output, rank, dims))
+	if (has_shape(output, rank, dims) ||
+	    !cml_tflite_is_dynamic(&build->model, index))
 		return CML_OK;
-	if (!cml_tflite_is_dynamic(&build->model, index))
-		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "output's shape is not what the operator "
-				  "computes");
 
 	return resize(node, index, rank, dims);
+}
+
+enum cml_status cml_node_shape(struct cml_node *node,
+			       const struct cml_tensor *output, uint32_t rank,
+			       const int32_t *dims)
+{
+	enum cml_status status = cml_node_open_shape(node, output, rank, dims);
+
+	if (!status && !has_shape(output, rank, dims))
+		status = cml_refuse(node, CML_MODEL_SHAPE,
+				    "output's shape is not what the operator "
+				    "computes");
+
+	return status;
 }
 
 enum cml_status cml_node_set_shape(struct cml_node *node, size_t output,

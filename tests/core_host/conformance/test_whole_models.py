@@ -131,7 +131,7 @@ def accuracy(outputs: Array, labels: Array) -> float:
     return float(np.mean(outputs.reshape(len(labels), -1).argmax(axis=1) == labels))
 
 
-@pytest.mark.parametrize(("name", "least"), [("mnist_mlp", 0.95), ("mnist_cnn", 0.94)])
+@pytest.mark.parametrize(("name", "least"), [("mnist_mlp", 0.964), ("mnist_cnn", 0.950)])
 def test_digits_held_out_are_read_as_litert_reads_them(
     arm64: Driver, name: str, least: float
 ) -> None:
