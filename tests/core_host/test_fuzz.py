@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from bad_models import BENT_BYTES, LIES, base
 from seeds import models as conformance_models
 from seeds import with_open_shapes
@@ -52,7 +53,19 @@ def photos() -> Iterator[bytes]:
         yield path.read_bytes()
 
 
-SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {"model": models, "jpeg": photos}
+def options() -> Iterator[bytes]:
+    """Of the custom operators among the models."""
+    for packed in conformance_models().values():
+        for operator in schema.ModelT.InitFromPackedBuf(packed, 0).subgraphs[0].operators:
+            if operator.customOptions is not None:
+                yield bytes(operator.customOptions)
+
+
+SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "model": models,
+    "jpeg": photos,
+    "flexbuffer": options,
+}
 
 
 def seeds(name: str) -> Iterator[bytes]:

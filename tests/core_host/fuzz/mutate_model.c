@@ -125,7 +125,8 @@ static void add_operator(struct fields *fields, struct cml_tflite *model,
 	/* Twice: most of what an operator checks hangs from its options. */
 	add_table(fields, op.options, OPTION);
 	add_table(fields, op.options, OPTION);
-	add_bytes(fields, op.custom_options, BYTE, 1);
+	for (size_t i = 0; i < op.custom_options.len; i++)
+		add(fields, op.custom_options.ptr - fields->file + i, BYTE, 1);
 }
 
 static void find_fields(const uint8_t *data, size_t size,
