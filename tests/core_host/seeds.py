@@ -8,6 +8,7 @@ import functools
 import tarfile
 from pathlib import Path
 
+import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 from tflite_models import Builder
 
@@ -23,6 +24,15 @@ def models() -> dict[str, bytes]:
             assert file is not None
             found[entry.name.removesuffix(".tflite")] = file.read()
     return found
+
+
+def with_constants_elsewhere(model: bytes, shift: int) -> bytes:
+    """As Python's flatbuffers writes it: constants start at multiples of 4."""
+    moved = schema.ModelT.InitFromPackedBuf(model, 0)
+    moved.description = bytes(shift)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(moved.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def with_open_shapes(model: bytes) -> bytes:

@@ -18,7 +18,7 @@ import manifest
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from conformance import DOTPROD, I8MM, NEON, Array, Engine, reference
+from conformance import DOTPROD, DTYPES, I8MM, NEON, Array, Engine, reference
 from driver import Driver
 from graphs import Info, info
 from tflite_models import Builder
@@ -84,7 +84,9 @@ def draw(found: Info, rng: np.random.Generator) -> list[Array]:
         if tensor.type == schema.TensorType.FLOAT32:
             inputs.append(values.astype(np.float32))
         else:
-            inputs.append(np.clip(values * 255 - 128, -128, 127).astype(np.int8))
+            limits = np.iinfo(DTYPES[tensor.type])
+            values = values / tensor.scale + tensor.zero_point
+            inputs.append(np.clip(values, limits.min, limits.max).astype(limits.dtype))
     return inputs
 
 
