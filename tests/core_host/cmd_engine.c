@@ -5,6 +5,8 @@
  * graph_run	u32 cpu, u32 model length, model, then any number of times
  *		all inputs
  *	->	for each time, all outputs one after the other
+ * graph_shuffled	u32 seed, then as graph_run: tiles in another order, with
+ *		nothing left in scratch by the tile before, some of them twice
  * graph_info	u32 cpu, model
  *	->	u64 arena size, arena lower bound, size of the graph,
  *		multiply-accumulates, scratch size, operators that are left;
@@ -55,10 +57,10 @@ static enum cml_status prepare(uint8_t *model, size_t len, uint32_t cpu,
 	return status;
 }
 
-static enum cml_status graph_run(struct cml_bytes payload,
+/* @seed 0: tiles in order */
+static enum cml_status run_graph(struct cml_cursor cur, uint32_t seed,
 				 struct driver_reply *reply)
 {
-	struct cml_cursor cur = cml_cursor(payload);
 	uint32_t cpu = driver_u32(&cur);
 	uint32_t len = driver_u32(&cur);
 	uint8_t *model = driver_model(cml_cursor_take(&cur, len));
@@ -83,7 +85,10 @@ static enum cml_status graph_run(struct cml_bytes payload,
 			}
 			memcpy(cml_run_input(&run, i), input.ptr, input.len);
 		}
-		cml_graph_run(&run);
+		if (seed)
+			driver_run_shuffled(&run, seed);
+		else
+			cml_graph_run(&run);
 		for (size_t i = 0; i < cml_graph_output_count(graph); i++)
 			driver_put(reply, cml_run_output(&run, i),
 				   cml_graph_output(graph, i).size);
@@ -94,6 +99,21 @@ out:
 	driver_model_free(model, len);
 
 	return status;
+}
+
+static enum cml_status graph_run(struct cml_bytes payload,
+				 struct driver_reply *reply)
+{
+	return run_graph(cml_cursor(payload), 0, reply);
+}
+
+static enum cml_status graph_shuffled(struct cml_bytes payload,
+				      struct driver_reply *reply)
+{
+	struct cml_cursor cur = cml_cursor(payload);
+	uint32_t seed = driver_u32(&cur);
+
+	return run_graph(cur, seed, reply);
 }
 
 static void put_info(struct driver_reply *reply, struct cml_tensor_info info)
@@ -274,6 +294,7 @@ static enum cml_status graph_ops(struct cml_bytes payload,
 
 const struct driver_command driver_engine_commands[] = {
 	{ "graph_run", graph_run },
+	{ "graph_shuffled", graph_shuffled },
 	{ "graph_info", graph_info },
 	{ "graph_starve", graph_starve },
 	{ "graph_time", graph_time },

@@ -45,3 +45,10 @@ def arm64(core_make: Callable[[str], Path]) -> Iterator[Driver]:
     """NEON kernels, under user-mode emulation of a CPU that has every extension."""
     with Driver(arm64_argv(core_make("arm64"))) as driver:
         yield driver
+
+
+@pytest.fixture(scope="session")
+def arm64_tiles(core_make: Callable[[str], Path]) -> Iterator[Driver]:
+    """As arm64, with tiles so small that every operator falls into several."""
+    with Driver(arm64_argv(core_make("arm64-tiles"), "arm64-tiles")) as driver:
+        yield driver

@@ -104,5 +104,5 @@ def native_argv(build: Path) -> list[Argument]:
     return [build / "x86-asan" / "driver"]
 
 
-def arm64_argv(build: Path) -> list[Argument]:
-    return ["qemu-aarch64", "-cpu", "max", build / "arm64" / "driver"]
+def arm64_argv(build: Path, variant: str = "arm64") -> list[Argument]:
+    return ["qemu-aarch64", "-cpu", "max", build / variant / "driver"]

@@ -2,8 +2,8 @@
 """Every fuzz target, briefly. FUZZ_SECONDS lengthens it.
 
 A target is fuzz/fuzz_<name>.c. It starts from the files in fuzz/seeds/<name>/ and from what SEEDS
-makes for it. What crashes it is kept in out/fuzz/, and once understood becomes a seed that is
-named <thing>.bad-<why>.
+makes for it. Models are bent where it matters: fuzz/mutate_model.c. What crashes a target is kept
+in out/fuzz/, and once understood becomes a seed that is named <thing>.bad-<why>.
 """
 
 import hashlib
@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 from bad_models import BENT_BYTES, LIES, base
+from seeds import models as conformance_models
+from seeds import with_open_shapes
 
 from sandbox import paths
 
@@ -38,6 +41,11 @@ def models() -> Iterator[bytes]:
         yield model.pack()
     for bend in BENT_BYTES.values():
         yield bend()
+    for model in conformance_models().values():
+        yield model
+        yield with_open_shapes(model)
+    for path in sorted((paths.project_dir() / "fixtures" / "models").glob("*.tflite")):
+        yield path.read_bytes()
 
 
 def photos() -> Iterator[bytes]:
@@ -45,7 +53,19 @@ def photos() -> Iterator[bytes]:
         yield path.read_bytes()
 
 
-SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {"model": models, "jpeg": photos}
+def options() -> Iterator[bytes]:
+    """Of the custom operators among the models."""
+    for packed in conformance_models().values():
+        for operator in schema.ModelT.InitFromPackedBuf(packed, 0).subgraphs[0].operators:
+            if operator.customOptions is not None:
+                yield bytes(operator.customOptions)
+
+
+SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "model": models,
+    "jpeg": photos,
+    "flexbuffer": options,
+}
 
 
 def seeds(name: str) -> Iterator[bytes]:

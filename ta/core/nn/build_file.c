@@ -140,6 +140,22 @@ static void read_quantization(struct cml_build *build,
 	tensor->zero_point = zero_point;
 }
 
+static enum cml_status copy_constant(struct cml_build *build, size_t index,
+				     struct cml_bytes data)
+{
+	struct cml_tensor *tensor = &build->tensors[index];
+	struct cml_block *block = &build->constants[index];
+	enum cml_status status = cml_build_take(build, data.len, block);
+
+	if (status)
+		return status;
+	memcpy(block->ptr, data.ptr, data.len);
+	tensor->place = CML_PLACE_GRAPH;
+	tensor->offset = (uintptr_t)block->ptr - (uintptr_t)build->graph;
+
+	return CML_OK;
+}
+
 static enum cml_status read_tensor(struct cml_build *build, size_t index)
 {
 	struct cml_tflite_tensor from = { 0 };
@@ -169,10 +185,9 @@ static enum cml_status read_tensor(struct cml_build *build, size_t index)
 	build->roles[index] = CML_ROLE_CONSTANT;
 	if (from.data.ptr)
 		tensor->offset = from.data.ptr - build->model.fb.file.ptr;
+	/* Converters that write by Python's flatbuffers align to 4 at most. */
 	if (element && tensor->offset % element)
-		return cml_build_refuse(build, CML_MODEL_MALFORMED,
-					"constant's data is not aligned to "
-					"its type");
+		return copy_constant(build, index, from.data);
 
 	return CML_OK;
 }

@@ -4,8 +4,13 @@
 
 #include "build.h"
 
-/* A tile takes about this many elements, of those a worker does in turn. */
-#define TILE_COST	(1u << 18)
+/*
+ * A tile takes about this many elements, of those a worker does in turn. Tests
+ * set it lower, so that small tensors too fall into several tiles.
+ */
+#ifndef CML_TILE_COST
+#define CML_TILE_COST	(1u << 18)
+#endif
 #define MAX_TILES	64
 
 static const struct cml_tensor *operand(const struct cml_node *node,
@@ -79,20 +84,76 @@ enum cml_status cml_node_type(struct cml_node *node,
 	return CML_OK;
 }
 
+static bool has_shape(const struct cml_tensor *tensor, uint32_t rank,
+		      const int32_t *dims)
+{
+	bool equal = tensor->rank == rank;
+
+	for (uint32_t i = 0; equal && i < rank; i++)
+		equal = tensor->dims[i] == dims[i];
+
+	return equal;
+}
+
+/* What is there already keeps the size it was given memory for. */
+static enum cml_status resize(struct cml_node *node, size_t index,
+			      uint32_t rank, const int32_t *dims)
+{
+	struct cml_build *build = node->build;
+	struct cml_tensor *tensor = &build->tensors[index];
+	bool fits = build->roles[index] == CML_ROLE_NONE &&
+		    rank <= CML_MAX_RANK;
+	uint64_t count = 1;
+
+	for (uint32_t i = 0; fits && i < rank; i++)
+		fits = dims[i] >= 0;
+	if (!fits)
+		return cml_refuse(node, CML_MODEL_SHAPE,
+				  "output's shape is not what the operator "
+				  "computes");
+	for (uint32_t i = 0; i < rank; i++) {
+		count *= (uint32_t)dims[i];	/* 31 bits times 25 */
+		if (count > CML_TFLITE_MAX_ELEMENTS ||
+		    dims[i] > CML_TFLITE_MAX_DIM)
+			return cml_refuse(node, CML_MODEL_LIMIT,
+					  "output has more than 16 Mi "
+					  "elements");
+	}
+	for (uint32_t i = 0; i < CML_MAX_RANK; i++)
+		tensor->dims[i] = i < rank ? dims[i] : 1;
+	tensor->rank = rank;
+	tensor->count = count;
+	tensor->size = count * cml_tflite_type_size(tensor->type);
+
+	return CML_OK;
+}
+
+enum cml_status cml_node_open_shape(struct cml_node *node,
+				    const struct cml_tensor *output,
+				    uint32_t rank, const int32_t *dims)
+{
+	struct cml_build *build = node->build;
+	size_t index = output - build->tensors;
+
+	if (has_shape(output, rank, dims) ||
+	    !cml_tflite_is_dynamic(&build->model, index))
+		return CML_OK;
+
+	return resize(node, index, rank, dims);
+}
+
 enum cml_status cml_node_shape(struct cml_node *node,
 			       const struct cml_tensor *output, uint32_t rank,
 			       const int32_t *dims)
 {
-	bool equal = output->rank == rank;
+	enum cml_status status = cml_node_open_shape(node, output, rank, dims);
 
-	for (uint32_t i = 0; equal && i < rank; i++)
-		equal = output->dims[i] == dims[i];
-	if (!equal)
-		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "output's shape is not what the operator "
-				  "computes");
+	if (!status && !has_shape(output, rank, dims))
+		status = cml_refuse(node, CML_MODEL_SHAPE,
+				    "output's shape is not what the operator "
+				    "computes");
 
-	return CML_OK;
+	return status;
 }
 
 enum cml_status cml_node_set_shape(struct cml_node *node, size_t output,
@@ -102,26 +163,11 @@ enum cml_status cml_node_set_shape(struct cml_node *node, size_t output,
 	size_t operand = node->op->operands + node->op->input_count + output;
 	int32_t index = build->operands[operand];
 	struct cml_tensor *tensor = &build->tensors[index];
-	uint64_t count = 1;
 
-	/* What is there already keeps the size it was given memory for. */
 	if (tensor->rank || build->roles[index] != CML_ROLE_NONE)
 		return cml_node_shape(node, tensor, rank, dims);
-	for (uint32_t i = 0; i < rank; i++) {
-		if (dims[i] < 0 || dims[i] > CML_TFLITE_MAX_DIM)
-			return CML_INTERNAL;
-		count *= dims[i];
-		if (count > CML_TFLITE_MAX_ELEMENTS)
-			return cml_refuse(node, CML_MODEL_LIMIT,
-					  "output has more than 16 Mi "
-					  "elements");
-		tensor->dims[i] = dims[i];
-	}
-	tensor->rank = rank;
-	tensor->count = count;
-	tensor->size = count * cml_tflite_type_size(tensor->type);
 
-	return CML_OK;
+	return resize(node, index, rank, dims);
 }
 
 bool cml_same_shape(const struct cml_tensor *a, const struct cml_tensor *b)
@@ -247,7 +293,8 @@ enum cml_status cml_node_temporary(struct cml_node *node, size_t size,
 
 void cml_node_tiles(struct cml_node *node, uint32_t units, uint64_t unit_cost)
 {
-	uint64_t tiles = (units * unit_cost + TILE_COST - 1) / TILE_COST;
+	uint64_t tiles = (units * unit_cost + CML_TILE_COST - 1) /
+			 CML_TILE_COST;
 
 	if (tiles > MAX_TILES)
 		tiles = MAX_TILES;

@@ -140,7 +140,16 @@ enum cml_status cml_node_need_constant(struct cml_node *node, size_t index,
 /* CML_MODEL_UNSUPPORTED_TYPE unless both are of this type. */
 enum cml_status cml_node_type(struct cml_node *node,
 			      const struct cml_tensor *tensor, uint32_t type);
-/* The output has the shape that the operator computes. */
+/*
+ * An output of which the file leaves dimensions open (-1 in shape_signature,
+ * of models for any batch) takes the shape that the operator computes: what
+ * depends on it is to be computed afterwards. Others stay as they are, and are
+ * to be checked.
+ */
+enum cml_status cml_node_open_shape(struct cml_node *node,
+				    const struct cml_tensor *output,
+				    uint32_t rank, const int32_t *dims);
+/* As above, and then it has that shape. */
 enum cml_status cml_node_shape(struct cml_node *node,
 			       const struct cml_tensor *output, uint32_t rank,
 			       const int32_t *dims);

@@ -10,6 +10,7 @@ enum { SUBGRAPH_TENSORS = 0, SUBGRAPH_INPUTS = 1, SUBGRAPH_OUTPUTS = 2,
        SUBGRAPH_OPERATORS = 3 };
 enum { TENSOR_SHAPE = 0, TENSOR_TYPE = 1, TENSOR_BUFFER = 2,
        TENSOR_QUANTIZATION = 4, TENSOR_IS_VARIABLE = 5, TENSOR_SPARSITY = 6,
+       TENSOR_SHAPE_SIGNATURE = 7,
        TENSOR_VARIANT_TENSORS = 9, TENSOR_EXTERNAL_BUFFER = 10 };
 enum { QUANTIZATION_SCALE = 2, QUANTIZATION_ZERO_POINT = 3,
        QUANTIZATION_DETAILS_TYPE = 4, QUANTIZATION_DIMENSION = 6 };
@@ -194,6 +195,20 @@ enum cml_status cml_tflite_tensor(struct cml_tflite *model, uint32_t index,
 		return status;
 
 	return read_buffer(model, buffer, tensor);
+}
+
+bool cml_tflite_is_dynamic(struct cml_tflite *model, uint32_t index)
+{
+	struct cml_fb_table table = cml_fb_table_at(&model->fb, model->tensors,
+						    index);
+	struct cml_fb_vector signature =
+		cml_fb_vector(&model->fb, table, TENSOR_SHAPE_SIGNATURE, 4);
+
+	for (uint32_t i = 0; i < signature.count; i++)
+		if (cml_fb_i32_at(&model->fb, signature, i) < 0)
+			return true;
+
+	return false;
 }
 
 /* Indices of an operator's inputs or outputs. */

@@ -247,6 +247,8 @@ enum cml_status cml_tflite_open(struct cml_bytes file,
 /* @index below model->tensors.count */
 enum cml_status cml_tflite_tensor(struct cml_tflite *model, uint32_t index,
 				  struct cml_tflite_tensor *tensor);
+/* Its shape is a guess: dimensions are open until the model runs. */
+bool cml_tflite_is_dynamic(struct cml_tflite *model, uint32_t index);
 /* @index below model->operators.count */
 enum cml_status cml_tflite_operator(struct cml_tflite *model, uint32_t index,
 				    struct cml_tflite_operator *op);

@@ -40,18 +40,22 @@ DTYPES: dict[int, type] = {
 }
 INT8, INT16, FLOAT32 = schema.TensorType.INT8, schema.TensorType.INT16, schema.TensorType.FLOAT32
 INT32, INT64, BOOL = schema.TensorType.INT32, schema.TensorType.INT64, schema.TensorType.BOOL
-NEON, DOTPROD, I8MM = 1, 2, 4
+NEON, DOTPROD, I8MM, FAST_SCALAR = 1, 2, 4, 8
 
 
 @dataclass(frozen=True)
 class Engine:
     driver: Driver
     cpu: int
+    shuffle: int = 0
+    """A seed: tiles in another order, as several workers might. 0: in order."""
 
     def run(self, model: bytes, inputs: Sequence[Array]) -> list[Array]:
         payload = np.array([self.cpu, len(model)], np.uint32).tobytes() + model
         payload += b"".join(np.ascontiguousarray(array).tobytes() for array in inputs)
-        status, reply = self.driver.call("graph_run", payload)
+        if self.shuffle:
+            payload = np.uint32(self.shuffle).tobytes() + payload
+        status, reply = self.driver.call("graph_shuffled" if self.shuffle else "graph_run", payload)
         assert status == Status.OK, (Status(status), reply[8:])
         found = info(self.driver, model, self.cpu)
         outputs, at = [], 0

@@ -5,15 +5,22 @@ import pytest
 from conformance import DOTPROD, I8MM, NEON, Engine
 from driver import Driver
 
-
-@pytest.fixture
-def engines(native: Driver, arm64: Driver) -> list[Engine]:
-    """For operators that have but one kernel: portable C, under sanitizers and for arm64."""
-    return [Engine(native, 0), Engine(arm64, NEON | DOTPROD | I8MM)]
+EVERY_KERNEL = NEON | DOTPROD | I8MM
+SHUFFLE = 12345
 
 
 @pytest.fixture
-def all_engines(native: Driver, arm64: Driver) -> list[Engine]:
+def engines(native: Driver, arm64_tiles: Driver) -> list[Engine]:
+    """For operators that have but one kernel: under sanitizers; in small tiles, in any order."""
+    return [Engine(native, 0), Engine(arm64_tiles, EVERY_KERNEL, SHUFFLE)]
+
+
+@pytest.fixture
+def all_engines(native: Driver, arm64: Driver, arm64_tiles: Driver) -> list[Engine]:
     """For operators with kernels for several processors."""
-    sets = (0, NEON, NEON | DOTPROD, NEON | DOTPROD | I8MM)
-    return [Engine(native, 0), *(Engine(arm64, cpu) for cpu in sets)]
+    sets = (0, NEON, NEON | DOTPROD, EVERY_KERNEL)
+    return [
+        Engine(native, 0),
+        *(Engine(arm64, cpu) for cpu in sets),
+        *(Engine(arm64_tiles, cpu, SHUFFLE) for cpu in sets),
+    ]

@@ -140,6 +140,7 @@ def test_many_tiles(engines: list[Engine]) -> None:
         (Pool(strides=(1, 1025)), Status.MODEL_LIMIT),
         (Pool(kernel=(0, 1)), Status.MODEL_SHAPE),
         (Pool(kernel=(1, -3)), Status.MODEL_SHAPE),
+        (Pool(kernel=(1, -(2**31))), Status.MODEL_SHAPE),
         (Pool(kernel=(6, 1)), Status.MODEL_SHAPE),
         (Pool(kernel=(1, 2**31 - 1), padding=SAME), Status.MODEL_LIMIT),
         (Pool(padding=2), Status.MODEL_UNSUPPORTED_TYPE),

@@ -113,6 +113,27 @@ enum cml_status cml_copy_numbers(struct cml_node *node, size_t input,
 	return CML_OK;
 }
 
+enum cml_status cml_copy_bordered(struct cml_node *node,
+				  const int64_t *borders)
+{
+	const struct cml_tensor *input = cml_node_input(node, 0);
+	int32_t dims[CML_MAX_RANK] = { 0 };
+
+	for (uint32_t d = 0; d < input->rank; d++) {
+		int64_t before = borders[2 * d];
+		int64_t after = borders[2 * d + 1];
+
+		if (before < 0 || after < 0 || before > CML_TFLITE_MAX_DIM ||
+		    after > CML_TFLITE_MAX_DIM)
+			return cml_refuse(node, CML_MODEL_SHAPE,
+					  "border is negative or too wide");
+		dims[d] = before + input->dims[d] + after;
+	}
+
+	return cml_node_open_shape(node, cml_node_output(node, 0), input->rank,
+				   dims);
+}
+
 void cml_copy_steps(const struct cml_tensor *tensor, int64_t *steps)
 {
 	/* Where there are no elements, the other dimensions may be any. */

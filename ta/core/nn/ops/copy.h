@@ -37,6 +37,13 @@ enum cml_status cml_copy_axis(struct cml_node *node, int64_t value,
 enum cml_status cml_copy_numbers(struct cml_node *node, size_t input,
 				 uint32_t count, int64_t *numbers);
 
+/*
+ * Output 0, if its shape is open, is as large as input 0 with borders: two
+ * numbers for each dimension, none below 0.
+ */
+enum cml_status cml_copy_bordered(struct cml_node *node,
+				  const int64_t *borders);
+
 /* From one to the next in each dimension, in elements. */
 void cml_copy_steps(const struct cml_tensor *tensor, int64_t *steps);
 

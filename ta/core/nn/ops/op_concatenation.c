@@ -5,6 +5,8 @@
  * LiteRT's reference copies int8 as it is, and has all scales equal; uint8 it
  * would rescale, but that is refused here.
  */
+#include <string.h>
+
 #include "copy.h"
 
 enum { CONCATENATION_AXIS = 0, CONCATENATION_ACTIVATION = 1 };
@@ -28,6 +30,25 @@ static enum cml_status check_inputs(struct cml_node *node)
 	return status;
 }
 
+/* For an output whose shape is open; @axis is below its rank. */
+static enum cml_status join_shapes(struct cml_node *node, uint32_t axis)
+{
+	const struct cml_tensor *first = cml_node_input(node, 0);
+	int32_t dims[CML_MAX_RANK] = { 0 };
+	uint64_t sum = 0;
+
+	if (first->rank != cml_node_output(node, 0)->rank)
+		return CML_OK;		/* refused with what does not fit */
+	memcpy(dims, first->dims, sizeof(dims));
+	/* Up to 2^14 operands of up to 2^24 */
+	for (size_t i = 0; i < node->op->input_count; i++)
+		sum += cml_node_input(node, i)->dims[axis];
+	dims[axis] = sum > CML_TFLITE_MAX_DIM ? -1 : (int32_t)sum;
+
+	return cml_node_open_shape(node, cml_node_output(node, 0), first->rank,
+				   dims);
+}
+
 static enum cml_status prepare_concatenation(struct cml_node *node)
 {
 	const struct cml_tensor *output = cml_node_output(node, 0);
@@ -44,6 +65,8 @@ static enum cml_status prepare_concatenation(struct cml_node *node)
 				 CONCATENATION_ACTIVATION, 0))
 		status = cml_refuse(node, CML_MODEL_UNSUPPORTED_OP,
 				    "concatenation has a fused activation");
+	if (!status)
+		status = join_shapes(node, axis);
 	for (size_t i = 0; !status && i < node->op->input_count; i++) {
 		const struct cml_tensor *input = cml_node_input(node, i);
 

@@ -11,22 +11,23 @@ enum { FILL_DIMS, FILL_VALUE };
 
 static enum cml_status check_dims(struct cml_node *node)
 {
-	const struct cml_tensor *output = cml_node_output(node, 0);
+	const struct cml_tensor *wanted = cml_node_input(node, FILL_DIMS);
 	int64_t dims[CML_MAX_RANK] = { 0 };
 	int32_t shape[CML_MAX_RANK] = { 0 };
 	enum cml_status status = CML_INTERNAL;
 
-	if (cml_node_input(node, FILL_DIMS)->rank != 1)
+	if (wanted->rank != 1 || wanted->count > CML_MAX_RANK)
 		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "shape to fill is not a vector");
-	status = cml_argument_integers(node, FILL_DIMS, output->rank, 0,
+				  "shape to fill is not a vector of up to 6");
+	status = cml_argument_integers(node, FILL_DIMS, wanted->count, 0,
 				       CML_TFLITE_MAX_DIM, dims);
 	if (status)
 		return status;
-	for (uint32_t i = 0; i < output->rank; i++)
+	for (uint32_t i = 0; i < wanted->count; i++)
 		shape[i] = dims[i];
 
-	return cml_node_shape(node, output, output->rank, shape);
+	return cml_node_shape(node, cml_node_output(node, 0), wanted->count,
+			      shape);
 }
 
 static enum cml_status fill_prepare(struct cml_node *node)

@@ -70,6 +70,8 @@ static enum cml_status prepare(struct cml_node *node)
 	if (!status)
 		status = cml_copy_numbers(node, 1, 2 * input->rank, numbers);
 	if (!status)
+		status = cml_copy_bordered(node, numbers);
+	if (!status)
 		status = cml_node_params(node, sizeof(*mirror), &params);
 	if (status)
 		return status;

@@ -28,18 +28,12 @@ static enum cml_status fill_level(struct cml_node *node,
 {
 	const struct cml_tensor *output = cml_node_output(node, 0);
 	int32_t inside = cml_node_input(node, 0)->dims[d];
-	int64_t before = borders[0];
-	int64_t after = borders[1];
 
-	if (before < 0 || after < 0 || before > CML_TFLITE_MAX_DIM ||
-	    after > CML_TFLITE_MAX_DIM)
-		return cml_refuse(node, CML_MODEL_SHAPE,
-				  "border is negative or too wide");
-	if (before + inside + after != output->dims[d])
+	if (borders[0] + inside + borders[1] != output->dims[d])
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "output's shape is not what the operator "
 				  "computes");
-	*level = (struct pad_level){ before, inside, output->dims[d] };
+	*level = (struct pad_level){ borders[0], inside, output->dims[d] };
 
 	return CML_OK;
 }
@@ -98,6 +92,8 @@ static enum cml_status prepare_levels(struct cml_node *node, struct pad *pad)
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "borders are not two for each dimension");
 	status = cml_copy_numbers(node, 1, 2 * input->rank, numbers);
+	if (!status)
+		status = cml_copy_bordered(node, numbers);
 	if (status)
 		return status;
 	pad->element = cml_tflite_type_size(input->type);

@@ -43,22 +43,31 @@ static float count_floats(const float *of)
 			   of[RANGE_DELTA]));
 }
 
+static enum cml_status open_shape(struct cml_node *node, int32_t count)
+{
+	return cml_node_open_shape(node, cml_node_output(node, 0), 1, &count);
+}
+
 static enum cml_status check_float(struct cml_node *node, bool *right)
 {
 	float of[RANGE_INPUTS] = { 0 };
+	enum cml_status status = CML_OK;
 
 	for (size_t i = 0; i < RANGE_INPUTS; i++) {
 		const void *data = NULL;
-		enum cml_status status = cml_node_need_constant(node, i, &data);
 
+		status = cml_node_need_constant(node, i, &data);
 		if (status)
 			return status;
 		of[i] = *(const float *)data;
 	}
+	/* False for NaN */
+	if (count_floats(of) <= CML_TFLITE_MAX_DIM)
+		status = open_shape(node, count_floats(of));
 	/* The right side is at most 2^24, thus exact. */
 	*right = count_floats(of) == (float)cml_node_output(node, 0)->count;
 
-	return CML_OK;
+	return status;
 }
 
 static enum cml_status check_integers(struct cml_node *node, bool *right)
@@ -69,6 +78,8 @@ static enum cml_status check_integers(struct cml_node *node, bool *right)
 	for (size_t i = 0; !status && i < RANGE_INPUTS; i++)
 		status = cml_argument_integers(node, i, 1, INT64_MIN,
 					       INT64_MAX, &of[i]);
+	if (!status && count_integers(of) <= CML_TFLITE_MAX_DIM)
+		status = open_shape(node, count_integers(of));
 	*right = !status &&
 		 count_integers(of) == cml_node_output(node, 0)->count;
 

@@ -60,6 +60,31 @@ static enum cml_status check_tensors(struct cml_node *node)
 	return CML_OK;
 }
 
+/* For an output whose shape is open. @margin: two for each dimension. */
+static enum cml_status open_shape(struct cml_node *node, bool to_batch,
+				  const int64_t *block, const int64_t *margin)
+{
+	const struct cml_tensor *input = cml_node_input(node, IMAGE);
+	int64_t square = block[0] * block[1];
+	int64_t dims[CML_MAX_RANK] = { 0 };
+	int32_t shape[CML_MAX_RANK] = { 0 };
+
+	for (uint32_t i = 0; i < input->rank; i++)
+		dims[i] = input->dims[i];
+	dims[0] = to_batch ? dims[0] * square : dims[0] / square;
+	for (uint32_t i = 0; i + 2 < input->rank; i++) {
+		int64_t border = margin[2 * i] + margin[2 * i + 1];
+
+		dims[1 + i] = to_batch ? (dims[1 + i] + border) / block[i] :
+			      dims[1 + i] * block[i] - border;
+	}
+	for (uint32_t i = 0; i < input->rank; i++)
+		shape[i] = dims[i] > CML_TFLITE_MAX_DIM ? -1 : dims[i];
+
+	return cml_node_open_shape(node, cml_node_output(node, 0), input->rank,
+				   shape);
+}
+
 static enum cml_status check(struct cml_node *node,
 			     const struct cml_tensor *plain,
 			     const struct cml_tensor *batched)
@@ -81,6 +106,11 @@ static enum cml_status check(struct cml_node *node,
 					       CML_TFLITE_MAX_DIM, margin[0]);
 	if (!status)
 		status = cml_node_params(node, sizeof(*kept), &params);
+	if (status)
+		return status;
+	if (block[0] * block[1] <= CML_TFLITE_MAX_DIM)
+		status = open_shape(node, plain == cml_node_input(node, IMAGE),
+				    block, margin[0]);
 	if (status)
 		return status;
 	kept = params;

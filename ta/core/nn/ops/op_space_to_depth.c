@@ -13,6 +13,28 @@ enum { BATCH, HEIGHT, WIDTH, DEPTH, IMAGE_RANK };
 /* A larger square would be of more elements than a tensor may have. */
 #define MAX_BLOCK	4096
 
+/* For an output whose shape is open: the other one with its blocks turned. */
+static enum cml_status open_shape(struct cml_node *node, int64_t block,
+				  bool to_depth)
+{
+	const struct cml_tensor *input = cml_node_input(node, 0);
+	int64_t square = block * block;
+	int64_t sides[2] = { input->dims[HEIGHT], input->dims[WIDTH] };
+	int64_t depth = input->dims[DEPTH];
+
+	for (size_t i = 0; i < 2; i++)
+		sides[i] = to_depth ? sides[i] / block : sides[i] * block;
+	depth = to_depth ? depth * square : depth / square;
+	if (sides[0] > CML_TFLITE_MAX_DIM || sides[1] > CML_TFLITE_MAX_DIM ||
+	    depth > CML_TFLITE_MAX_DIM)
+		return CML_OK;		/* refused with what does not fit */
+
+	return cml_node_open_shape(node, cml_node_output(node, 0), IMAGE_RANK,
+				   (const int32_t[]){ input->dims[BATCH],
+						      sides[0], sides[1],
+						      depth });
+}
+
 static enum cml_status check(struct cml_node *node,
 			     const struct cml_tensor *wide,
 			     const struct cml_tensor *deep)
@@ -30,6 +52,10 @@ static enum cml_status check(struct cml_node *node,
 	if (block < 1 || block > MAX_BLOCK)
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "size of a block is out of range");
+	if (cml_node_input(node, 0)->rank == IMAGE_RANK)
+		status = open_shape(node, block, wide == cml_node_input(node, 0));
+	if (status)
+		return status;
 	if (wide->rank != IMAGE_RANK || deep->rank != IMAGE_RANK ||
 	    wide->dims[BATCH] != deep->dims[BATCH] ||
 	    wide->dims[HEIGHT] != deep->dims[HEIGHT] * block ||

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* SPLIT, SPLIT_V, UNPACK: rows of a tensor cut into several. */
+#include <string.h>
+
 #include "copy.h"
 
 enum { SPLIT_COUNT = 0 };
@@ -31,6 +33,20 @@ static enum cml_status read_axis(struct cml_node *node, size_t input,
 		status = cml_copy_axis(node, number, whole->rank, axis);
 
 	return status;
+}
+
+/* A part whose shape is open is @size along @axis. */
+static enum cml_status open_part(struct cml_node *node, size_t index,
+				 const struct cml_tensor *whole, uint32_t axis,
+				 int32_t size)
+{
+	int32_t dims[CML_MAX_RANK] = { 0 };
+
+	memcpy(dims, whole->dims, sizeof(dims));
+	dims[axis] = size;
+
+	return cml_node_open_shape(node, cml_node_output(node, index),
+				   whole->rank, dims);
 }
 
 /* Outputs are parts of @whole; together they are as much as it. */
@@ -68,10 +84,13 @@ static enum cml_status prepare_split(struct cml_node *node)
 	if (!status)
 		status = read_axis(node, SPLIT_IN_AXIS, whole, &axis);
 	if (!status)
+		part = whole->dims[axis] / node->op->output_count;
+	for (size_t i = 0; !status && i < node->op->output_count; i++)
+		status = open_part(node, i, whole, axis, part);
+	if (!status)
 		status = check_parts(node, whole, axis);
 	if (status)
 		return status;
-	part = whole->dims[axis] / node->op->output_count;
 	for (size_t i = 0; i < node->op->output_count; i++)
 		if (cml_node_output(node, i)->dims[axis] != part)
 			return cml_refuse(node, CML_MODEL_SHAPE,
@@ -81,8 +100,43 @@ static enum cml_status prepare_split(struct cml_node *node)
 	return cml_rows_prepare(node, whole, axis);
 }
 
+static int64_t size_at(const struct cml_tensor *sizes, const void *data,
+		       uint32_t index)
+{
+	return sizes->type == CML_TFLITE_INT64 ?
+	       ((const int64_t *)data)[index] : ((const int32_t *)data)[index];
+}
+
+/* For parts whose shape is open; sizes that make no sense are left alone. */
+static enum cml_status open_parts(struct cml_node *node,
+				  const struct cml_tensor *whole,
+				  const struct cml_tensor *sizes,
+				  const void *data, uint32_t axis)
+{
+	int64_t left = whole->dims[axis];
+	enum cml_status status = CML_OK;
+
+	for (uint32_t i = 0; i < sizes->count; i++) {
+		int64_t size = size_at(sizes, data, i);
+
+		if (size < -1 || size > whole->dims[axis])
+			return CML_OK;
+		left -= size == -1 ? 0 : size;
+	}
+	for (uint32_t i = 0; !status && left >= 0 && i < sizes->count; i++) {
+		int64_t size = size_at(sizes, data, i);
+
+		status = open_part(node, i, whole, axis,
+				   size == -1 ? left : size);
+	}
+
+	return status;
+}
+
 /* Each size is that of an output; one may be -1: what is left. */
-static enum cml_status check_sizes(struct cml_node *node, uint32_t axis)
+static enum cml_status check_sizes(struct cml_node *node,
+				   const struct cml_tensor *whole,
+				   uint32_t axis)
 {
 	const struct cml_tensor *sizes = cml_node_input(node, SPLIT_V_IN_SIZES);
 	const void *data = NULL;
@@ -99,10 +153,13 @@ static enum cml_status check_sizes(struct cml_node *node, uint32_t axis)
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "split does not have as many sizes as "
 				  "outputs");
+	status = open_parts(node, whole, sizes, data, axis);
+	if (!status)
+		status = check_parts(node, whole, axis);
+	if (status)
+		return status;
 	for (uint32_t i = 0; i < sizes->count; i++) {
-		int64_t size = sizes->type == CML_TFLITE_INT64 ?
-			       ((const int64_t *)data)[i] :
-			       ((const int32_t *)data)[i];
+		int64_t size = size_at(sizes, data, i);
 
 		if (size == -1 && !left)
 			left = true;
@@ -124,9 +181,7 @@ static enum cml_status prepare_split_v(struct cml_node *node)
 	if (!status)
 		status = read_axis(node, SPLIT_V_IN_AXIS, whole, &axis);
 	if (!status)
-		status = check_parts(node, whole, axis);
-	if (!status)
-		status = check_sizes(node, axis);
+		status = check_sizes(node, whole, axis);
 	if (!status)
 		status = cml_rows_prepare(node, whole, axis);
 

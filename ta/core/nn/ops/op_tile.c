@@ -44,9 +44,15 @@ static enum cml_status prepare_broadcast_to(struct cml_node *node)
 	int64_t steps[CML_MAX_RANK] = { 0 };
 	uint32_t missing = output->rank - input->rank;
 	enum cml_status status = cml_copy_types(node, input, output);
+	int32_t dims[CML_MAX_RANK] = { 0 };
 
 	if (!status)
 		status = cml_copy_numbers(node, 1, output->rank, shape);
+	for (uint32_t d = 0; !status && d < output->rank; d++)
+		dims[d] = shape[d] < 0 || shape[d] > CML_TFLITE_MAX_DIM ?
+			  -1 : shape[d];
+	if (!status)
+		status = cml_node_open_shape(node, output, output->rank, dims);
 	if (!status && output->rank < input->rank)
 		status = cml_refuse(node, CML_MODEL_SHAPE,
 				    "tensor has more dimensions than it is "

@@ -4,7 +4,7 @@
 enum cml_status cml_window(struct cml_node *node, uint32_t padding,
 			   struct cml_window *window)
 {
-	int64_t extent = (int64_t)(window->kernel - 1) * window->dilation + 1;
+	int64_t extent = ((int64_t)window->kernel - 1) * window->dilation + 1;
 	int64_t in = window->in;
 	int64_t stride = window->stride;
 	int64_t size = 0;
