@@ -11,7 +11,6 @@ from sandbox.build import recipe
 from sandbox.commands.context import Context
 from sandbox.commands.detect import Worker, owned_model, worker_count
 from sandbox.commands.watched import watched
-from sandbox.errors import HostError, UserError
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.model import arrays, report

@@ -72,9 +72,7 @@ def _read(path: Path, name: str) -> dict[str, Array]:
             raise UserError(f"{path} is damaged: {error}") from error
 
 
-def inputs(
-    tensors: Sequence[Tensor], arrays: Mapping[str, Array], *, dequantize: bool
-) -> bytes:
+def inputs(tensors: Sequence[Tensor], arrays: Mapping[str, Array], *, dequantize: bool) -> bytes:
     """All of a model's inputs, in its order, one after another, as the TA takes them."""
     if list(arrays) == [""] and len(tensors) == 1:
         arrays = {tensors[0].name: arrays[""]}
