@@ -21,7 +21,7 @@ from ai_edge_litert import schema_py_generated as schema
 from conformance import DOTPROD, DTYPES, I8MM, NEON, Array, Engine, reference
 from driver import Driver
 from graphs import Info, info
-from tflite_models import Builder
+from reference_models import with_versions
 
 from sandbox import paths
 from sandbox.tee_abi import Status
@@ -62,20 +62,6 @@ def every_engine(native: Driver, arm64: Driver, arm64_tiles: Driver) -> list[Eng
     ]
 
 
-def for_reference(model: bytes, versions: dict[str, int]) -> bytes:
-    """With versions of operators that the reference kernels list; they compute the same."""
-    if not versions:
-        return model
-    bent = schema.ModelT.InitFromPackedBuf(model, 0)
-    for code in bent.operatorCodes:
-        for name, version in versions.items():
-            if code.builtinCode == getattr(schema.BuiltinOperator, name):
-                code.version = version
-    builder = Builder(1024)
-    builder.Finish(bent.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
 def draw(found: Info, rng: np.random.Generator) -> list[Array]:
     """Noise, or noise about a mean, so that deep layers see more than one kind of picture."""
     inputs: list[Array] = []
@@ -101,7 +87,7 @@ def compare(mine: Sequence[Array], theirs: Sequence[Array], engine: Engine) -> N
 
 
 def check(engines: Sequence[Engine], model: bytes, entry: dict[str, Any]) -> None:
-    judged = for_reference(model, entry.get("versions", {}))
+    judged = with_versions(model, entry.get("versions", {}))
     rng = np.random.default_rng(len(model))
     found = info(engines[0].driver, model)
     told_apart = set()
