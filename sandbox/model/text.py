@@ -6,11 +6,18 @@ from collections.abc import Iterable, Sequence
 from sandbox.model import doctor, lifetimes, profiles
 from sandbox.model.doctor import Fit
 from sandbox.model.lifetimes import Span
-from sandbox.model.report import Operator, Report, Tensor
+from sandbox.model.report import ARENA_ALONE, Operator, Report, Tensor
 
 _NAME_WIDTH = 34
 _CHART_LABEL = 34
 _FULL, _FREE = "█", "·"
+
+
+def title(report: Report, name: str) -> str:
+    return (
+        f"{name}: {report.file_bytes:,} bytes, {len(report.operators)} operators,"
+        f" {report.macs:,} multiply-accumulates a run"
+    )
 
 
 def report_text(report: Report, fits: tuple[Fit, ...], width: int) -> str:
@@ -139,12 +146,16 @@ def memory_table(report: Report) -> str:
         (f"{report.scratch_bytes:,}", "scratch of each worker"),
     ]
     if report.detector:
+        photos = zip(("baseline", "progressive"), report.detector.largest(ARENA_ALONE), strict=True)
         rows.append(
-            (f"{report.free_arena_bytes:,}", "of the arena are free for the JPEG decoder, before")
+            (
+                f"{report.free_arena_bytes:,}",
+                "of the arena are free for a photo, before; enough for",
+            )
         )
+        rows += [("", f"  {photo.described}, {kind}") for kind, photo in photos]
     rows += [
         (f"{report.resident_bytes:,}", "in all, while it is loaded: pages counted whole"),
-        (f"{report.macs:,}", "multiply-accumulates of one run (no bytes)"),
     ]
     return table(rows, right=(0,))
 

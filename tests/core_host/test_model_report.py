@@ -316,6 +316,19 @@ def test_larger_rooms_take_larger_photos(program: Path) -> None:
     assert detector.baseline[0].width * detector.baseline[0].height > 60e6
 
 
+def test_photos_in_the_arena_alone_need_nothing_more(program: Path) -> None:
+    limits = [report.ARENA_ALONE, report.UNLIMITED]
+    detector = report.inspect(program, DETECTOR, ALL, limits).detector
+    assert detector is not None
+    for photo in detector.largest(report.ARENA_ALONE):
+        assert photo.fits
+        assert photo.peak_bytes <= detector.baseline[1].small_peak_bytes
+    alone, unlimited = (detector.largest(limit)[1] for limit in limits)
+    # 3 bytes a pixel, of which 1.07 MiB are free: rows and Huffman tables take a little.
+    assert 0.75 * 1_123_648 < alone.width * alone.height * 3 < 1_123_648
+    assert unlimited.width > 2 * alone.width
+
+
 def test_a_room_without_the_model_takes_no_photo(program: Path) -> None:
     room = profiles.room_bytes(profiles.named("corstone1000"))
     detector = report.inspect(program, DETECTOR, ALL, [room]).detector
