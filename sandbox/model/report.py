@@ -28,6 +28,8 @@ _EMULATORS = ("qemu-aarch64", "qemu-aarch64-static")
 _TEMPLATE_SIDE = 32
 # More than any machine has: what a photo takes if nothing is short.
 UNLIMITED = 1 << 40
+# For the decoder; beside it what a small baseline photo needs.
+ARENA_ALONE = 0
 
 
 class EmulatorMissing(InfraError):
@@ -134,8 +136,10 @@ class Photo:
 
     @property
     def described(self) -> str:
+        if not self.fits:
+            return "none"
         megapixels = self.width * self.height / 1e6
-        return f"{self.width} x {self.height} ({megapixels:.1f} MP)" if self.fits else "none"
+        return f"{self.width} x {self.height} ({megapixels:.1f} MP)"
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,14 @@ class Detector:
     peak_bytes: int
     baseline: tuple[Photo, ...]
     progressive: tuple[Photo, ...]
+
+    def largest(self, limit_bytes: int) -> tuple[Photo, Photo]:
+        """Baseline and progressive, in one of the limits that were asked for."""
+        found = [
+            next(photo for photo in photos if photo.limit_bytes == limit_bytes)
+            for photos in (self.baseline, self.progressive)
+        ]
+        return found[0], found[1]
 
 
 @dataclass(frozen=True)

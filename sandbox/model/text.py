@@ -6,11 +6,18 @@ from collections.abc import Iterable, Sequence
 from sandbox.model import doctor, lifetimes, profiles
 from sandbox.model.doctor import Fit
 from sandbox.model.lifetimes import Span
-from sandbox.model.report import Operator, Report, Tensor
+from sandbox.model.report import ARENA_ALONE, Operator, Report, Tensor
 
 _NAME_WIDTH = 34
 _CHART_LABEL = 34
 _FULL, _FREE = "█", "·"
+
+
+def title(report: Report, name: str) -> str:
+    return (
+        f"{name}: {report.file_bytes:,} bytes, {len(report.operators)} operators,"
+        f" {report.macs:,} multiply-accumulates a run"
+    )
 
 
 def report_text(report: Report, fits: tuple[Fit, ...], width: int) -> str:
@@ -125,7 +132,9 @@ def _short(name: str) -> str:
 
 
 def memory_table(report: Report) -> str:
-    over = report.arena_bytes / report.lower_bound_bytes - 1 if report.lower_bound_bytes else 0.0
+    # Of tiny tensors the alignment is most.
+    least = lifetimes.aligned_bound(report, lifetimes.spans(report))
+    over = report.arena_bytes / least - 1 if least else 0.0
     rows = [
         ("bytes", "what"),
         (f"{report.file_bytes:,}", "the model file, kept whole"),
@@ -133,18 +142,22 @@ def memory_table(report: Report) -> str:
         (f"{report.tables_bytes:,}", "the engine's tables"),
         (f"{report.arena_bytes:,}", "arena of activations"),
         (
-            f"{report.lower_bound_bytes:,}",
+            f"{least:,}",
             f"  the least any plan needs (the plan: {over:+.2%})",
         ),
         (f"{report.scratch_bytes:,}", "scratch of each worker"),
     ]
     if report.detector:
+        photos = zip(("baseline", "progressive"), report.detector.largest(ARENA_ALONE), strict=True)
         rows.append(
-            (f"{report.free_arena_bytes:,}", "of the arena are free for the JPEG decoder, before")
+            (
+                f"{report.free_arena_bytes:,}",
+                "of the arena are free for a photo, before; enough for",
+            )
         )
+        rows += [("", f"  {photo.described}, {kind}") for kind, photo in photos]
     rows += [
         (f"{report.resident_bytes:,}", "in all, while it is loaded: pages counted whole"),
-        (f"{report.macs:,}", "multiply-accumulates of one run (no bytes)"),
     ]
     return table(rows, right=(0,))
 

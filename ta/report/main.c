@@ -3,7 +3,8 @@
  * model-report CPU MODEL [TEMPLATE...] [-- LIMIT...]
  *
  * CPU: bits of enum cml_cpu, a number. TEMPLATE: a JPEG whose sides are
- * changed to find the largest such photo in a session of LIMIT bytes.
+ * changed to find the largest such photo in a session of LIMIT bytes; 0: in
+ * the arena alone, with no more beside it than a small baseline one needs.
  * Exit status 0 also for a model that is refused: the report says so.
  */
 #include <stdio.h>
@@ -91,26 +92,27 @@ static void put_limits(CborEncoder *map, const struct report *report,
 		       char **limits, CborError *error)
 {
 	CborEncoder array = { 0 };
-	CborEncoder limit = { 0 };
+	CborEncoder fields = { 0 };
 
 	*error |= cbor_encoder_create_array(map, &array, CborIndefiniteLength);
 	for (char **text = limits; *text; text++) {
+		size_t limit = strtoull(*text, NULL, 0);
 		struct photo_limit best = { 0 };
 
 		memcpy(copy, report->file.ptr, report->file.len);
 		best = photo_limit(copy, report->file.len, report->cpu,
-				   template, strtoull(*text, NULL, 0));
-		*error |= cbor_encoder_create_array(&array, &limit, 4);
-		*error |= cbor_encode_uint(&limit, best.width);
-		*error |= cbor_encode_uint(&limit, best.height);
-		*error |= cbor_encode_uint(&limit, best.peak);
-		*error |= cbor_encode_uint(&limit, best.small_peak);
-		*error |= cbor_encoder_close_container(&array, &limit);
+				   template, limit ? limit : report->small);
+		*error |= cbor_encoder_create_array(&array, &fields, 4);
+		*error |= cbor_encode_uint(&fields, best.width);
+		*error |= cbor_encode_uint(&fields, best.height);
+		*error |= cbor_encode_uint(&fields, best.peak);
+		*error |= cbor_encode_uint(&fields, best.small_peak);
+		*error |= cbor_encoder_close_container(&array, &fields);
 	}
 	*error |= cbor_encoder_close_container(map, &array);
 }
 
-static bool put_photos(CborEncoder *map, const struct report *report,
+static bool put_photos(CborEncoder *map, struct report *report,
 		       uint8_t *copy, char **words, CborError *error)
 {
 	CborEncoder array = { 0 };
@@ -131,6 +133,13 @@ static bool put_photos(CborEncoder *map, const struct report *report,
 			fprintf(stderr, "%s is no template\n", *words);
 			free(file);
 			return false;
+		}
+		/* The first one decides: a baseline photo. */
+		if (!report->small) {
+			memcpy(copy, report->file.ptr, report->file.len);
+			report->small = photo_limit(copy, report->file.len,
+						    report->cpu, &template,
+						    SIZE_MAX).small_peak;
 		}
 		put_limits(&array, report, copy, &template, limits, error);
 		free(file);

@@ -23,6 +23,7 @@ struct report {
 	enum cml_status detector_status;
 	size_t detector_used, detector_peak;
 	uint32_t input_size;
+	size_t small;		/* of a session with a small baseline photo */
 };
 
 /* A file whose sides are to be changed: up to the end of its first header. */
