@@ -178,15 +178,15 @@ enum cml_status cml_conv_prepare(struct cml_node *node,
 void cml_conv_set_fast(struct cml_conv *conv, int32_t patch)
 {
 	const int32_t *shift = conv->numbers + 2 * conv->channels;
-	/* Each product is at most 2^14, an addend 257 * 2^21. */
+	/* Each product is at most 2^14, half of a step 2^29. */
 	int64_t products = (int64_t)patch << 14;
 
 	conv->fast = true;
 	for (int32_t c = 0; c < conv->out_c; c++) {
 		int64_t bias = conv->numbers[c];
 
-		if ((bias < 0 ? -bias : bias) + products >= 1 << 29 ||
-		    shift[c] > -1 || shift[c] < -22)
+		if ((bias < 0 ? -bias : bias) + products >= INT64_C(3) << 29 ||
+		    shift[c] > -1 || shift[c] < -30)
 			conv->fast = false;
 	}
 }

@@ -34,7 +34,9 @@ struct cml_conv {
 	 * (cml_conv_set_fast). True of any model that was trained.
 	 */
 	bool fast;
-	uint32_t run;			/* conv_s8_scalar.c: sums that fit */
+	/* conv_s8_scalar.c: products whose sum fits, and how outputs follow */
+	uint32_t run;
+	bool one_product;
 	int32_t channels;		/* out_c up to a whole group */
 	/*
 	 * int16, by channel: multiplier, shift. float32: nothing.

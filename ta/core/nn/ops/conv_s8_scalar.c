@@ -1,256 +1,507 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Convolution by plain multiplication: three pixels in one of 64 bits. Only the
- * last step, from sums to bytes, uses vectors where there are any.
+ * Convolution by plain multiplication: three pixels in one of 64 bits.
  *
  * A word has the values of three pixels in fields of 21 bits, each added to
  * what is above it, so a negative value borrows from there. The word times a
  * weight is the three products in the same form, and sums of such words are
  * the sums in the same form, as long as each fits in its field. It does for
- * conv->run of products; then the fields are taken apart and added up.
+ * conv->run of products. Sums start at half of a field's range, so that in the
+ * end none is negative and the fields can be cut out.
  *
- * The output is made in tiles of 6 pixels times 8 channels. Values under the
- * kernel are gathered into (patch, 2) words; weights were packed to
- * (out_c / 8, patch, 8).
+ * The output is made in tiles of 12 pixels times 4 channels; what is left of
+ * the pixels, in tiles of 6 or of 3. Values under the kernel are gathered into
+ * (patch, words) words; weights were packed to (out_c / 4, patch, 4). Both
+ * patches are whole steps: weights there are zeros.
+ *
+ * All of this is for emulators, which have the 64-bit multiplication of their
+ * host, but SMMLA and the like only as calls. They translate a stretch of code
+ * without branches at a time, and move registers from and to memory at its
+ * ends; within it they take the instructions as they come. Hence the long
+ * bodies of loops, and their order: as much as possible onto one sum before
+ * the next one.
  */
 #include <string.h>
 
 #include "conv.h"
-#if defined(__ARM_NEON)
-#include "neon.h"
-#endif
 
 #define FIELD_BITS	21
+#define FIELD_MASK	((UINT64_C(1) << FIELD_BITS) - 1)
 #define FIELD_PIXELS	3
-#define WORDS		2
+#define HALF		(UINT64_C(1) << (FIELD_BITS - 1))
+#define HALVES		(HALF | HALF << FIELD_BITS | HALF << 2 * FIELD_BITS)
+#define WORDS		4
 #define PIXELS		(WORDS * FIELD_PIXELS)
-#define CHANNELS	8
+#define CHANNELS	4
+#define STEP		4	/* patches are whole multiples */
 #define BLOCK		8	/* values that are put into words at once */
+/* So that what is constant at the call is constant inside */
+#define INLINE		inline __attribute__((always_inline))
 
-static size_t whole_blocks(size_t size)
+static size_t whole(size_t size, size_t part)
 {
-	return (size + BLOCK - 1) / BLOCK * BLOCK;
+	return (size + part - 1) / part * part;
+}
+
+static size_t whole_patch(const struct cml_conv *conv)
+{
+	return whole(cml_conv_patch(conv), STEP);
 }
 
 /* Words, and the values of each pixel in a row. */
 size_t cml_conv_s8_scalar_scratch(const struct cml_conv *conv)
 {
-	size_t patch = whole_blocks(cml_conv_patch(conv));
+	size_t room = whole(cml_conv_patch(conv), BLOCK);
 
-	return patch * WORDS * sizeof(uint64_t) + patch * PIXELS;
+	return room * WORDS * sizeof(uint64_t) + room * PIXELS;
 }
 
 size_t cml_conv_s8_scalar_packed_size(const struct cml_conv *conv)
 {
-	return (size_t)conv->channels * cml_conv_patch(conv);
+	return whole(conv->out_c, CHANNELS) * whole_patch(conv);
 }
 
 void cml_conv_s8_scalar_pack(const struct cml_conv *conv, const int8_t *from,
 			     int8_t *to)
 {
 	size_t patch = cml_conv_patch(conv);
+	size_t padded = whole_patch(conv);
 
-	for (int32_t first = 0; first < conv->channels; first += CHANNELS) {
-		for (size_t k = 0; k < patch; k++) {
+	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
+		for (size_t k = 0; k < padded; k++) {
 			for (int32_t c = first; c < first + CHANNELS; c++)
-				*to++ = c < conv->out_c ? from[c * patch + k] :
-					0;
+				*to++ = c < conv->out_c && k < patch ?
+					from[c * patch + k] : 0;
 		}
 	}
 }
 
-/* At most 2^20 in a field: 64 products of -128 and -128, or all of a channel. */
+/* Sum of them: at most 2^23 */
+static uint32_t magnitude(const int8_t *weights, size_t count)
+{
+	uint32_t sum = 0;
+
+	for (size_t k = 0; k < count; k++)
+		sum += weights[k] < 0 ? -weights[k] : weights[k];
+
+	return sum;
+}
+
+/* Whether sums of @run products fit in a field, whatever the inputs. */
+static bool run_fits(const int8_t *weights, size_t channels, size_t patch,
+		     size_t run)
+{
+	for (size_t c = 0; c < channels; c++) {
+		for (size_t begin = 0; begin < patch; begin += run) {
+			size_t end = patch - begin < run ? patch : begin + run;
+
+			if (128 * magnitude(weights + begin, end - begin) >=
+			    HALF)
+				return false;
+		}
+		weights += patch;
+	}
+
+	return true;
+}
+
+/*
+ * No sum wraps, a shift is 1 to 31 bits to the right, and of what is added to
+ * the product each part has a magnitude below 2^61: see scale_of().
+ */
+static bool one_product(const struct cml_conv *conv, const int8_t *weights,
+			size_t patch)
+{
+	const int32_t *shift = conv->numbers + 2 * conv->channels;
+	int64_t offset = conv->output_zero_point - conv->min;
+	int64_t halves = offset < 0 ? -2 * offset : 2 * offset + 1;
+
+	for (int32_t c = 0; c < conv->out_c; c++, weights += patch) {
+		int64_t bias = conv->numbers[c];
+		int64_t sum = (bias < 0 ? -bias : bias) +
+			      128 * (int64_t)magnitude(weights, patch);
+
+		if (sum >= INT64_C(1) << 31 || shift[c] > -1 ||
+		    shift[c] < -31 || halves >= INT64_C(1) << (31 + shift[c]))
+			return false;
+	}
+
+	return true;
+}
+
 void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights)
 {
 	size_t patch = cml_conv_patch(conv);
-	uint32_t largest = 0;	/* sum of a channel's magnitudes */
+	size_t run = whole_patch(conv);
 
-	for (int32_t c = 0; c < conv->out_c; c++) {
-		uint32_t sum = 0;	/* at most 2^23 */
-
-		for (size_t k = 0; k < patch; k++, weights++)
-			sum += *weights < 0 ? -*weights : *weights;
-		if (sum > largest)
-			largest = sum;
-	}
-	conv->run = largest * 128 < 1 << (FIELD_BITS - 1) ? patch : 63;
+	/* 60 products of -128 and -128 always fit. */
+	while (run > 60 && !run_fits(weights, conv->out_c, patch, run))
+		run = run > 120 ? whole(run / 2, STEP) : 60;
+	conv->run = run;
+	conv->one_product = one_product(conv, weights, patch);
 }
 
-/* Byte @shift / 8 of three pixels' values, in fields. */
-static inline uint64_t word(const uint64_t *values, size_t shift)
-{
-	uint64_t a = (int64_t)(values[0] << (56 - shift)) >> 56;
-	uint64_t b = (int64_t)(values[1] << (56 - shift)) >> 56;
-	uint64_t c = (int64_t)(values[2] << (56 - shift)) >> 56;
+/* Byte @i of eight, lowest first, as the machines this runs on have it */
+#define BYTE(eight, i)	((uint64_t)(int64_t)(int8_t)((eight) >> 8 * (i)))
 
-	return a + (b << FIELD_BITS) + (c << 2 * FIELD_BITS);
-}
-
-static void fill_words(const int8_t *const rows[PIXELS], size_t patch,
-		       uint64_t *words)
+/* Word @at of (patch, @count) words, from the rows of its three pixels. */
+static void fill_words(const int8_t *const rows[FIELD_PIXELS], size_t patch,
+		       size_t at, size_t count, uint64_t *words)
 {
+	words += at;
 	for (size_t k = 0; k < patch; k += BLOCK) {
-		uint64_t values[PIXELS];
+		uint64_t a = 0;
+		uint64_t b = 0;
+		uint64_t c = 0;
 
-		for (size_t i = 0; i < PIXELS; i++)
-			memcpy(&values[i], rows[i] + k, BLOCK);
-		for (size_t shift = 0; shift < 64; shift += 8) {
-			*words++ = word(values, shift);
-			*words++ = word(values + FIELD_PIXELS, shift);
+		memcpy(&a, rows[0] + k, BLOCK);
+		memcpy(&b, rows[1] + k, BLOCK);
+		memcpy(&c, rows[2] + k, BLOCK);
+#pragma GCC unroll 8
+		for (size_t i = 0; i < BLOCK; i++) {
+			*words = BYTE(a, i) + (BYTE(b, i) << FIELD_BITS) +
+				 (BYTE(c, i) << 2 * FIELD_BITS);
+			words += count;
 		}
 	}
 }
 
-/* Onto the sums of three pixels, what the fields of @word are. */
-static inline __attribute__((always_inline)) void
-take_apart(uint64_t word, int32_t *sums, size_t step)
-{
-	int64_t first = (int64_t)(word << (64 - FIELD_BITS)) >>
-			(64 - FIELD_BITS);
-	int64_t rest = (int64_t)(word - first) >> FIELD_BITS;
-	int64_t second = (int64_t)((uint64_t)rest << (64 - FIELD_BITS)) >>
-			 (64 - FIELD_BITS);
-	int64_t third = (rest - second) >> FIELD_BITS;
+/* The barrier keeps the compiler from another order. */
+#define BARRIER(x)	__asm__ volatile("" : "+r"(x))
+#define ONTO(sum, word, weight) \
+	do { \
+		(sum) += (word) * (weight); \
+		BARRIER(sum); \
+	} while (0)
 
-	sums[0] = cml_quant_add(sums[0], first);
-	sums[step] = cml_quant_add(sums[step], second);
-	sums[2 * step] = cml_quant_add(sums[2 * step], third);
+/* Byte @i of eight, lowest first, as the machines this runs on have it */
+#define BYTE(eight, i)	((uint64_t)(int64_t)(int8_t)((eight) >> 8 * (i)))
+
+
+/*
+ * Sums (@count words, 4 channels) of the words of 3, 6 or 12 pixels times 4
+ * channels, over @values of the patch: @step of them in a round of the loop.
+ */
+static INLINE void multiply(const uint64_t *words, const int8_t *weights,
+			    size_t values, size_t count, size_t step,
+			    uint64_t *out)
+{
+	uint64_t sums[CHANNELS][WORDS];
+	size_t rounds = values / step;
+
+#pragma GCC unroll 4
+	for (size_t c = 0; c < CHANNELS; c++)
+#pragma GCC unroll 4
+		for (size_t i = 0; i < count; i++)
+			sums[c][i] = HALVES;
+
+	do {
+		uint64_t x[STEP * WORDS / 2];
+		uint64_t w[2];
+
+#pragma GCC unroll 8
+		for (size_t i = 0; i < step * count; i++)
+			x[i] = words[i];
+		memcpy(w, weights, step * CHANNELS);
+		words += step * count;
+		weights += step * CHANNELS;
+#pragma GCC unroll 4
+		for (size_t c = 0; c < CHANNELS; c++) {
+#pragma GCC unroll 4
+			for (size_t k = 0; k < step; k++) {
+				size_t byte = k * CHANNELS + c;
+				uint64_t weight = BYTE(w[byte / 8], byte % 8);
+
+#pragma GCC unroll 4
+				for (size_t i = 0; i < count; i++)
+					ONTO(sums[c][i], x[k * count + i],
+					     weight);
+			}
+		}
+		rounds--;
+		BARRIER(rounds);
+	} while (rounds);
+
+#pragma GCC unroll 4
+	for (size_t c = 0; c < CHANNELS; c++)
+#pragma GCC unroll 4
+		for (size_t i = 0; i < count; i++)
+			out[i * CHANNELS + c] = sums[c][i];
 }
 
-/* (6 pixels, 8 channels) onto @sums, for @count values of the patch. */
-static void multiply(const uint64_t *words, const int8_t *weights,
-		     size_t count, int32_t sums[PIXELS * CHANNELS])
+
+/* From the sums of a channel to its outputs, if conv->one_product. */
+struct scale {
+	int64_t multiplier, addend;
+	int64_t rest;		/* of the addend, which is not the product's */
+	int32_t shift;		/* 32 to 62 */
+};
+
+/*
+ * Both roundings of cml_quant_scale() are one, of a product of 64 bits: a
+ * floor of a floor is a floor. Added to the product are the bias, less what
+ * sums start with (@start), a half for each rounding, and the zero point, less
+ * the least output.
+ */
+static INLINE struct scale scale_of(const struct cml_conv_call *call,
+				    int32_t c, int64_t start)
 {
-	uint64_t a0 = 0, a1 = 0, a2 = 0, a3 = 0;
-	uint64_t a4 = 0, a5 = 0, a6 = 0, a7 = 0;
-	uint64_t b0 = 0, b1 = 0, b2 = 0, b3 = 0;
-	uint64_t b4 = 0, b5 = 0, b6 = 0, b7 = 0;
+	int32_t shift = 31 - call->shift[c];
+	int64_t offset = call->conv->output_zero_point - call->conv->min;
+	int64_t rest = (2 * offset + 1) * (INT64_C(1) << (shift - 1));
 
-	for (size_t k = 0; k < count; k++) {
-		uint64_t a = words[WORDS * k];
-		uint64_t b = words[WORDS * k + 1];
-		int64_t eight = 0;
-		uint64_t w = 0;
+	return (struct scale){
+		.multiplier = call->multiplier[c],
+		.addend = (call->bias[c] - start) * call->multiplier[c] +
+			  (1 << 30) + rest,
+		.rest = rest,
+		.shift = shift,
+	};
+}
 
-		/* Lowest byte first, as the machines this runs on have it */
-		memcpy(&eight, weights + CHANNELS * k, CHANNELS);
-#define ONE(i) \
-		w = (uint64_t)(int64_t)(int8_t)(eight >> 8 * (i)); \
-		a ## i += a * w; \
-		b ## i += b * w
-		ONE(0);
-		ONE(1);
-		ONE(2);
-		ONE(3);
-		ONE(4);
-		ONE(5);
-		ONE(6);
-		ONE(7);
-#undef ONE
+/* What all channels have in common. */
+struct limits {
+	int64_t range;		/* largest output less the least */
+	uint32_t max;		/* the largest one and 128, in each byte */
+	/*
+	 * The second rounding takes halves away from zero: of a negative
+	 * number, what the first one made is one less. Where outputs below the
+	 * zero point are clamped, that makes no difference.
+	 */
+	bool clamped;
+};
+
+static inline struct limits limits_of(const struct cml_conv *conv)
+{
+	return (struct limits){
+		.range = conv->max - conv->min,
+		.max = (conv->max + 128) * UINT32_C(0x01010101),
+		.clamped = conv->min >= conv->output_zero_point,
+	};
+}
+
+/*
+ * How far the output is from the largest. Signs are cheaper than comparisons,
+ * which barriers keep the compiler from.
+ */
+static INLINE uint32_t below_max(int64_t sum, const struct scale *scale,
+				 int64_t range, bool clamped)
+{
+	int64_t product = sum * scale->multiplier + scale->addend;
+	int64_t sign = 0;
+
+	if (!clamped) {
+		sign = (product - scale->rest) >> 63;
+		product += sign & -(INT64_C(1) << 31);
 	}
+	product >>= scale->shift;
+	sign = product >> 63;
+	BARRIER(sign);
+	product = range - (product & ~sign);
+	sign = product >> 63;
+	BARRIER(sign);
 
-#define TAKE(i) \
-	take_apart(a ## i, sums + (i), CHANNELS); \
-	take_apart(b ## i, sums + FIELD_PIXELS * CHANNELS + (i), CHANNELS)
-	TAKE(0);
-	TAKE(1);
-	TAKE(2);
-	TAKE(3);
-	TAKE(4);
-	TAKE(5);
-	TAKE(6);
-	TAKE(7);
-#undef TAKE
+	return product & ~sign;
 }
 
-/* Channels from @first on of @pixels pixels, from (pixels, 8) sums. */
-static void store_any(const struct cml_conv_call *call, const int32_t *sums,
-		      int32_t first, size_t pixels, int8_t *output)
+/* Four channels of a pixel. */
+static INLINE void put(const int64_t sums[CHANNELS],
+		       const struct scale scales[CHANNELS],
+		       struct limits limits, bool clamped, int8_t *output)
+{
+	uint32_t four = 0;
+
+#pragma GCC unroll 4
+	for (size_t c = 0; c < CHANNELS; c++)
+		four |= below_max(sums[c], &scales[c], limits.range, clamped)
+			<< 8 * c;
+	/* No byte borrows; the lowest is the first. */
+	four = (limits.max - four) ^ UINT32_C(0x80808080);
+	memcpy(output, &four, sizeof(four));
+}
+
+/* From words (@count, 4) of all products, to pixels @stride bytes apart. */
+static INLINE void put_words(const uint64_t *words, size_t count,
+			     const struct scale scales[CHANNELS],
+			     struct limits limits, bool clamped,
+			     int8_t *output, size_t stride)
+{
+	for (; count; count--, words += CHANNELS) {
+		int64_t sums[FIELD_PIXELS][CHANNELS];
+
+#pragma GCC unroll 4
+		for (size_t c = 0; c < CHANNELS; c++) {
+			sums[0][c] = words[c] & FIELD_MASK;
+			sums[1][c] = words[c] >> FIELD_BITS & FIELD_MASK;
+			sums[2][c] = words[c] >> 2 * FIELD_BITS;
+		}
+#pragma GCC unroll 3
+		for (size_t i = 0; i < FIELD_PIXELS; i++) {
+			put(sums[i], scales, limits, clamped, output);
+			output += stride;
+		}
+	}
+}
+
+static void put_direct(const struct cml_conv_call *call, const uint64_t *words,
+		       size_t count, int32_t first, struct limits limits,
+		       int8_t *output, size_t stride)
+{
+	struct scale scales[CHANNELS];
+
+#pragma GCC unroll 4
+	for (size_t c = 0; c < CHANNELS; c++)
+		scales[c] = scale_of(call, first + c, HALF);
+	if (limits.clamped)
+		put_words(words, count, scales, limits, true, output, stride);
+	else
+		put_words(words, count, scales, limits, false, output, stride);
+}
+
+/* Onto sums (pixels, 4), what the words of one run are. */
+static void add_words(const uint64_t *words, size_t count, int32_t *sums)
+{
+	for (; count; count--, words += CHANNELS) {
+#pragma GCC unroll 4
+		for (size_t c = 0; c < CHANNELS; c++) {
+			uint64_t word = words[c];
+
+#pragma GCC unroll 3
+			for (size_t i = 0; i < FIELD_PIXELS; i++) {
+				int32_t *sum = sums + i * CHANNELS + c;
+
+				*sum = cml_quant_add(*sum, (word & FIELD_MASK) -
+						     HALF);
+				word >>= FIELD_BITS;
+			}
+		}
+		sums += FIELD_PIXELS * CHANNELS;
+	}
+}
+
+static void put_sums(const struct cml_conv_call *call, const int32_t *sums,
+		     size_t pixels, int32_t first, struct limits limits,
+		     int8_t *output, size_t stride)
+{
+	struct scale scales[CHANNELS];
+
+#pragma GCC unroll 4
+	for (size_t c = 0; c < CHANNELS; c++)
+		scales[c] = scale_of(call, first + c, 0);
+	for (; pixels; pixels--, sums += CHANNELS, output += stride) {
+		int64_t four[CHANNELS] = { sums[0], sums[1], sums[2], sums[3] };
+
+		put(four, scales, limits, false, output);
+	}
+}
+
+/* The same for any numbers. */
+static void put_any(const struct cml_conv_call *call, const int32_t *sums,
+		    size_t pixels, int32_t first, int8_t *output, size_t stride)
 {
 	const struct cml_conv *conv = call->conv;
-	int32_t count = conv->out_c - first;
 
-	if (count > CHANNELS)
-		count = CHANNELS;
-	for (size_t i = 0; i < pixels; i++, sums += CHANNELS) {
-		for (int32_t c = 0; c < count; c++) {
+	for (; pixels; pixels--, output += stride) {
+		for (int32_t c = first; c < first + CHANNELS; c++) {
 			struct cml_factor factor = {
-				.multiplier = call->multiplier[first + c],
-				.shift = call->shift[first + c],
+				.multiplier = call->multiplier[c],
+				.shift = call->shift[c],
 			};
-			int32_t sum = cml_quant_scale(sums[c], factor);
+			int32_t sum = cml_quant_add(*sums++, call->bias[c]);
 
+			sum = cml_quant_scale(sum, factor);
 			sum = cml_quant_add(sum, conv->output_zero_point);
-			output[i * conv->out_c + first + c] =
-				cml_quant_clamp(sum, conv->min, conv->max);
+			output[c - first] = cml_quant_clamp(sum, conv->min,
+							    conv->max);
 		}
 	}
 }
 
-#if defined(__ARM_NEON)
-/* The same for a whole tile's channels, with what vectors there are. */
-static void store_eight(const struct cml_conv_call *call, const int32_t *sums,
-			int32_t first, size_t pixels, int8_t *output)
+/* Of @pixels pixels, 4 bytes apart, @channels each. */
+static void copy_some(const int8_t *from, size_t pixels, size_t channels,
+		      int8_t *output, size_t stride)
 {
-	const struct cml_conv *conv = call->conv;
-	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
-						     conv->min, conv->max);
-	struct cml_neon_factor low =
-		cml_neon_factor(vld1q_s32(call->multiplier + first),
-				vld1q_s32(call->shift + first), range);
-	struct cml_neon_factor high =
-		cml_neon_factor(vld1q_s32(call->multiplier + first + 4),
-				vld1q_s32(call->shift + first + 4), range);
-
-	output += first;
-	for (size_t i = 0; i < pixels; i++, sums += CHANNELS) {
-		int32x4_t a = cml_neon_output(vld1q_s32(sums), true, low,
-					      range);
-		int32x4_t b = cml_neon_output(vld1q_s32(sums + 4), true, high,
-					      range);
-		int16x8_t both = vuzp1q_s16(vreinterpretq_s16_s32(a),
-					    vreinterpretq_s16_s32(b));
-		int8x16_t bytes = vreinterpretq_s8_s16(both);
-
-		vst1_s8(output, vget_low_s8(vuzp1q_s8(bytes, bytes)));
-		output += conv->out_c;
-	}
+	for (; pixels; pixels--, output += stride, from += CHANNELS)
+		for (size_t c = 0; c < channels; c++)
+			output[c] = from[c];
 }
-#else
-static void store_eight(const struct cml_conv_call *call, const int32_t *sums,
-			int32_t first, size_t pixels, int8_t *output)
-{
-	store_any(call, sums, first, pixels, output);
-}
-#endif
 
-/* All channels of up to six pixels. */
-static void pixels_tile(const struct cml_conv_call *call,
-			const uint64_t *words, size_t pixels, int8_t *output)
+/*
+ * All channels of up to @count words' pixels.
+ * Stack: 700 bytes, among them the words and sums of a tile.
+ */
+static INLINE void all_channels(const struct cml_conv_call *call,
+				const uint64_t *words, size_t count,
+				size_t step, size_t pixels, int8_t *output)
 {
 	const struct cml_conv *conv = call->conv;
 	const int8_t *weights = call->weights;
-	size_t patch = cml_conv_patch(conv);
+	struct limits limits = limits_of(conv);
+	size_t patch = whole_patch(conv);
+	bool direct = conv->one_product && conv->run >= patch;
 
 	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
+		size_t channels = conv->out_c - first;
+		bool all = channels >= CHANNELS &&
+			   pixels == FIELD_PIXELS * count;
+		uint64_t products[WORDS * CHANNELS];
 		int32_t sums[PIXELS * CHANNELS];
+		int8_t some[PIXELS * CHANNELS];
+		int8_t *to = all ? output + first : some;
+		size_t stride = all ? conv->out_c : CHANNELS;
 
-		for (size_t i = 0; i < PIXELS; i++)
-			memcpy(sums + i * CHANNELS, call->bias + first,
-			       CHANNELS * sizeof(*sums));
-		for (size_t k = 0; k < patch; k += conv->run) {
-			size_t count = patch - k;
+		if (direct) {
+			multiply(words, weights, patch, count, step, products);
+			weights += CHANNELS * patch;
+			put_direct(call, products, count, first, limits, to,
+				   stride);
+		} else {
+			memset(sums, 0, sizeof(sums));
+			for (size_t k = 0; k < patch; k += conv->run) {
+				size_t rest = patch - k;
+				size_t values = rest < conv->run ? rest :
+						conv->run;
 
-			if (count > conv->run)
-				count = conv->run;
-			multiply(words + WORDS * k, weights, count, sums);
-			weights += CHANNELS * count;
+				multiply(words + count * k, weights, values,
+					 count, step, products);
+				weights += CHANNELS * values;
+				add_words(products, count, sums);
+			}
+			if (conv->one_product)
+				put_sums(call, sums, pixels, first, limits, to,
+					 stride);
+			else
+				put_any(call, sums, pixels, first, to, stride);
 		}
-		if (conv->fast && first + CHANNELS <= conv->out_c)
-			store_eight(call, sums, first, pixels, output);
-		else
-			store_any(call, sums, first, pixels, output);
+		if (!all)
+			copy_some(some, pixels,
+				  channels < CHANNELS ? channels : CHANNELS,
+				  output + first, conv->out_c);
 	}
+}
+
+/* As many words as the pixels need */
+static size_t word_count(size_t pixels)
+{
+	return pixels > 2 * FIELD_PIXELS ? 4 : pixels > FIELD_PIXELS ? 2 : 1;
+}
+
+static void four_words(const struct cml_conv_call *call, const uint64_t *words,
+		       size_t pixels, int8_t *output)
+{
+	all_channels(call, words, 4, 2, pixels, output);
+}
+
+static void two_words(const struct cml_conv_call *call, const uint64_t *words,
+		      size_t pixels, int8_t *output)
+{
+	all_channels(call, words, 2, 4, pixels, output);
+}
+
+static void one_word(const struct cml_conv_call *call, const uint64_t *words,
+		     size_t pixels, int8_t *output)
+{
+	all_channels(call, words, 1, 4, pixels, output);
 }
 
 void cml_conv_s8_scalar(const struct cml_conv_call *call)
@@ -258,7 +509,7 @@ void cml_conv_s8_scalar(const struct cml_conv_call *call)
 	const struct cml_conv *conv = call->conv;
 	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
 	size_t patch = cml_conv_patch(conv);
-	size_t room = whole_blocks(patch);
+	size_t room = whole(patch, BLOCK);
 	uint64_t *words = call->scratch;
 	int8_t *values = (int8_t *)(words + WORDS * room);
 	/* (batch * out_h * out_w, out_c) */
@@ -271,6 +522,7 @@ void cml_conv_s8_scalar(const struct cml_conv_call *call)
 	while (p < call->pixels.end) {
 		const int8_t *rows[PIXELS];
 		size_t pixels = 0;
+		size_t count = 0;
 
 		for (; pixels < PIXELS && p < call->pixels.end; pixels++, p++) {
 			int32_t line = p / conv->out_w;
@@ -285,8 +537,16 @@ void cml_conv_s8_scalar(const struct cml_conv_call *call)
 		}
 		for (size_t i = pixels; i < PIXELS; i++)
 			rows[i] = rows[0];
-		fill_words(rows, patch, words);
-		pixels_tile(call, words, pixels, output);
+		count = word_count(pixels);
+		for (size_t i = 0; i < count; i++)
+			fill_words(rows + FIELD_PIXELS * i, patch, i, count,
+				   words);
+		if (count == 4)
+			four_words(call, words, pixels, output);
+		else if (count == 2)
+			two_words(call, words, pixels, output);
+		else
+			one_word(call, words, pixels, output);
 		output += pixels * conv->out_c;
 	}
 }

@@ -95,14 +95,14 @@ struct factors {
 };
 
 static inline struct factors factors(const struct cml_conv_call *call,
-				     int32_t c, struct cml_neon_range range)
+				     int32_t c)
 {
 	struct eight multiplier = load(call->multiplier + c);
 	struct eight shift = load(call->shift + c);
 
 	return (struct factors){
-		.even = cml_neon_factor(multiplier.even, shift.even, range),
-		.odd = cml_neon_factor(multiplier.odd, shift.odd, range),
+		.even = cml_neon_factor(multiplier.even, shift.even),
+		.odd = cml_neon_factor(multiplier.odd, shift.odd),
 	};
 }
 
@@ -129,8 +129,8 @@ channels(const struct cml_conv_call *call, int32_t c, const int16_t *widened,
 	const struct cml_conv *conv = call->conv;
 	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
 						     conv->min, conv->max);
-	struct factors low_factors = factors(call, c, range);
-	struct factors high_factors = factors(call, c + 8, range);
+	struct factors low_factors = factors(call, c);
+	struct factors high_factors = factors(call, c + 8);
 	struct eight low_bias = load(call->bias + c);
 	struct eight high_bias = load(call->bias + c + 8);
 	size_t stride = conv->out_c;
