@@ -29,7 +29,9 @@ struct peer {
 };
 
 struct service {
+	struct workers *workers;
 	struct sessions *sessions;
+	pthread_mutex_t loading;
 	struct share share;
 	pthread_mutex_t lock;
 	pthread_cond_t left;	/* a peer is gone */
@@ -172,6 +174,8 @@ static void start_peer(struct service *service, int fd)
 		return;
 	}
 	peer->connection.sessions = service->sessions;
+	peer->connection.workers = service->workers;
+	peer->connection.loading = &service->loading;
 	peer->connection.share = &service->share;
 	peer->service = service;
 	peer->fd = fd;
@@ -250,9 +254,8 @@ static int report(const char *what)
 	return EXIT_FAILURE;
 }
 
-static int serve(struct service *service, const char *path)
+static int serve(struct service *service, const char *path, int signals)
 {
-	const int signals = end_signals();
 	const int listener = bind_to(path);
 
 	if (signals < 0 || listener < 0)
@@ -263,24 +266,31 @@ static int serve(struct service *service, const char *path)
 	close(listener);
 	unlink(path);
 	/* What a command still uses, the kernel closes with this process. */
-	if (end_peers(service))
+	if (end_peers(service)) {
+		workers_free(service->workers);
 		sessions_free(service->sessions);
+	}
 
 	return EXIT_SUCCESS;
 }
 
 int cmd_serve(const struct options *options)
 {
+	/* Before there is any other thread: none of them takes a signal. */
+	const int signals = end_signals();
 	struct service service = {
-		.sessions = sessions_new(),
+		.workers = workers_new(),
+		.loading = PTHREAD_MUTEX_INITIALIZER,
 		.lock = PTHREAD_MUTEX_INITIALIZER,
 		.left = PTHREAD_COND_INITIALIZER,
 	};
 
+	if (service.workers)
+		service.sessions = sessions_new(service.workers);
 	if (!service.sessions)
 		return report("sessions");
 	if (share_open(&service.share, options->share))
 		return report(options->share);
 
-	return serve(&service, options->socket);
+	return serve(&service, options->socket, signals);
 }

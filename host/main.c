@@ -31,6 +31,8 @@ static const char help[] =
 "  key data FILE       unwrap a data owner's key into the session\n"
 "  key model FILE      the same for a model owner's key\n"
 "  model FILE          load a sealed model\n"
+"  workers COUNT       how many cores may work on a photo of this connection's;\n"
+"                      0: all\n"
 "  infer FILE RESULT   look at a sealed photo, write the sealed result\n"
 "  info                what the TA says about this session\n"
 "  detach              use it no more; it stays open\n"

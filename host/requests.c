@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #define SLOT_MODEL	2
 /* CML_HEADER_SIZE of ta/core/header.h */
 #define HEADER_SIZE	48
+#define WORKERS_MAX	256
 
 /* Why a request failed: the TEE, or this program. */
 struct failure {
@@ -318,12 +320,44 @@ static void put_ms(struct text *reply, const struct stopwatch *watch)
 		    watch->push, watch->finish, watch->result);
 }
 
+/* Whether another session has the model of this file, and this one now, too. */
+static bool use_model(struct connection *connection, const char *path,
+		      bool *used, struct failure *failure)
+{
+	struct tee_session *tee = connection->session->tee;
+	ssize_t got = 0;
+	size_t len = 0;
+	int fd = share_open_file(connection->share, path);
+
+	*used = false;
+	if (fd < 0)
+		return fail_file(failure, path);
+	got = read_some(fd, tee, TA_CML_MODEL_SOURCE_SIZE);
+	close(fd);
+	if (got < 0)
+		return fail_file(failure, path);
+	/* A file so short is no model: the TA says why, when it is loaded. */
+	if (got < TA_CML_MODEL_SOURCE_SIZE)
+		return true;
+	*used = tee_model_use(tee, &len, &failure->tee);
+	if (!*used && !tee_error_is_missing_model(&failure->tee))
+		return false;
+	*failure = (struct failure){ 0 };
+
+	return true;
+}
+
 static bool load_model(struct connection *connection, const char *path,
 		       struct stopwatch *watch, struct failure *failure)
 {
 	struct tee_session *tee = connection->session->tee;
+	bool used = false;
 	size_t len = 0;
 
+	if (!use_model(connection, path, &used, failure))
+		return false;
+	if (used)
+		return true;
 	if (!send_file(connection, path, TA_CML_CMD_MODEL_BEGIN,
 		       TA_CML_CMD_MODEL_PUSH, watch, failure))
 		return false;
@@ -337,16 +371,20 @@ static bool load_model(struct connection *connection, const char *path,
 static bool infer(struct connection *connection, const char *path,
 		  struct stopwatch *watch, struct failure *failure)
 {
+	bool done = false;
 	uint32_t len = 0;
 
 	if (!send_file(connection, path, TA_CML_CMD_INFER_BEGIN,
 		       TA_CML_CMD_INFER_PUSH, watch, failure))
 		return false;
-	if (!tee_infer_finish(connection->session->tee, &len, &failure->tee))
-		return false;
+	workers_begin(connection->workers, connection->session->core,
+		      connection->limit);
+	done = tee_infer_finish(connection->session->tee, &len, &failure->tee);
+	workers_end(connection->workers, connection->session->core,
+		    connection->limit);
 	watch->finish = lap(watch);
 
-	return true;
+	return done;
 }
 
 /* Again for as long as secure memory is short and an idle session can go. */
@@ -363,7 +401,7 @@ static bool with_room(struct connection *connection,
 		if (act(connection, path, watch, failure))
 			return true;
 		if (!failure->tee.code || !tee_error_is_memory(&failure->tee) ||
-		    !sessions_close_idle(connection->sessions))
+		    !sessions_make_room(connection->sessions))
 			return false;
 	}
 }
@@ -372,8 +410,14 @@ static bool run_model(struct connection *connection, char **words,
 		      struct text *reply, struct failure *failure)
 {
 	struct stopwatch watch = { 0 };
+	bool loaded = false;
 
-	if (!with_room(connection, load_model, words[1], &watch, failure))
+	workers_prepare(connection->workers);
+	/* Whoever waits finds the model that the other has loaded. */
+	pthread_mutex_lock(connection->loading);
+	loaded = with_room(connection, load_model, words[1], &watch, failure);
+	pthread_mutex_unlock(connection->loading);
+	if (!loaded)
 		return false;
 	put_ok(reply);
 	text_put(reply, ",\"digest\":");
@@ -409,6 +453,22 @@ static bool run_infer(struct connection *connection, char **words,
 	return true;
 }
 
+static bool run_workers(struct connection *connection, char **words,
+			struct text *reply, struct failure *failure)
+{
+	char *end = NULL;
+	unsigned long limit = strtoul(words[1], &end, 10);
+
+	if (*end || end == words[1] || *words[1] == '-' || limit > WORKERS_MAX)
+		return fail(failure, "CA_REQUEST", "not a number of cores",
+			    words[1]);
+	connection->limit = limit;
+	put_ok(reply);
+	text_put(reply, "}");
+
+	return true;
+}
+
 struct request {
 	const char *name;
 	size_t word_count;	/* its name counted too */
@@ -425,6 +485,7 @@ static const struct request requests[] = {
 	{ "info", 1, true, run_info },
 	{ "key", 3, true, run_key },
 	{ "model", 2, true, run_model },
+	{ "workers", 2, false, run_workers },
 };
 
 static const struct request *find(const char *name)

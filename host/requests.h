@@ -6,6 +6,8 @@
 #ifndef CML_REQUESTS_H
 #define CML_REQUESTS_H
 
+#include <pthread.h>
+
 #include "sessions.h"
 #include "share.h"
 #include "text.h"
@@ -14,6 +16,9 @@
 
 struct connection {
 	struct sessions *sessions;
+	struct workers *workers;
+	pthread_mutex_t *loading;	/* one model at a time */
+	unsigned int limit;		/* cores that work on a photo; 0: all */
 	const struct share *share;
 	struct named_session *session;	/* held by this connection, or NULL */
 };

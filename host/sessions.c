@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "sessions.h"
 
@@ -21,14 +20,14 @@ struct sessions {
 	struct entry *entries;
 	size_t count;
 	uint64_t clock;
-	unsigned int next_core, core_count;
+	struct workers *workers;
+	unsigned int next_core;
 };
 
-struct sessions *sessions_new(void)
+struct sessions *sessions_new(struct workers *workers)
 {
 	struct sessions *sessions = calloc(1, sizeof(*sessions));
 	pthread_condattr_t attr;
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (!sessions)
 		return NULL;
@@ -37,7 +36,7 @@ struct sessions *sessions_new(void)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&sessions->released, &attr);
 	pthread_condattr_destroy(&attr);
-	sessions->core_count = cores > 0 ? cores : 1;
+	sessions->workers = workers;
 
 	return sessions;
 }
@@ -124,10 +123,12 @@ static bool wait_for(struct sessions *sessions, const char *name,
 
 /* And these take the lock. */
 
-bool sessions_close_idle(struct sessions *sessions)
+bool sessions_make_room(struct sessions *sessions)
 {
 	struct entry *entry = NULL;
 
+	if (workers_make_room(sessions->workers))
+		return true;
 	pthread_mutex_lock(&sessions->lock);
 	entry = take_out_idle(sessions);
 	pthread_mutex_unlock(&sessions->lock);
@@ -150,7 +151,7 @@ static bool open_entry(struct sessions *sessions, struct entry *entry,
 	do {
 		opened = tee_session_open(&entry->session.tee, error);
 	} while (!opened && tee_error_is_memory(error) &&
-		 sessions_close_idle(sessions));
+		 sessions_make_room(sessions));
 	if (opened)
 		return true;
 
@@ -196,7 +197,8 @@ enum sessions_result sessions_attach(struct sessions *sessions,
 	entry->session.core = sessions->next_core;
 	entry->session.fresh = true;
 	entry->held = true;
-	sessions->next_core = (sessions->next_core + 1) % sessions->core_count;
+	sessions->next_core = (sessions->next_core + 1) %
+			      workers_core_count(sessions->workers);
 	add(sessions, entry);
 	pthread_mutex_unlock(&sessions->lock);
 	if (idle)

@@ -8,6 +8,7 @@
 #define CML_SESSIONS_H
 
 #include "tee_client.h"
+#include "workers.h"
 
 #define SESSION_NAME_MAX_LEN	63
 #define SESSIONS_MAX_COUNT	64
@@ -30,7 +31,8 @@ enum sessions_result {
 	SESSIONS_TEE,		/* the TEE refused: see the error */
 };
 
-struct sessions *sessions_new(void);
+/* @workers stay with the caller, for as long. */
+struct sessions *sessions_new(struct workers *workers);
 void sessions_free(struct sessions *sessions);	/* nobody holds one any more */
 
 /* The session of this name, opened if there is none. The caller holds it. */
@@ -45,7 +47,10 @@ void sessions_close(struct sessions *sessions, struct named_session *session);
 /* Closes the session of this name, if there is one. SESSIONS_OK or _BUSY. */
 enum sessions_result sessions_close_name(struct sessions *sessions,
 					 const char *name);
-/* Makes room: closes the session that is idle longest. False: none is. */
-bool sessions_close_idle(struct sessions *sessions);
+/*
+ * Makes room in secure memory: closes helpers' sessions, or else the one that is
+ * idle longest. False: there is nothing to close.
+ */
+bool sessions_make_room(struct sessions *sessions);
 
 #endif /* CML_SESSIONS_H */

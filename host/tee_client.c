@@ -7,8 +7,9 @@
 #include "names.h"
 #include "tee_client.h"
 
-/* CML_NO_MEMORY of ta/core/status.h */
-#define STATUS_NO_MEMORY 2
+/* CML_NO_MEMORY and CML_MODEL_MISSING of ta/core/status.h */
+#define STATUS_NO_MEMORY	2
+#define STATUS_MODEL_MISSING	57
 
 struct tee_session {
 	TEEC_Context context;
@@ -26,6 +27,8 @@ static const char *const command_names[] = {
 	[TA_CML_CMD_INFER_PUSH] = "INFER_PUSH",
 	[TA_CML_CMD_INFER_FINISH] = "INFER_FINISH",
 	[TA_CML_CMD_RESULT] = "RESULT",
+	[TA_CML_CMD_MODEL_USE] = "MODEL_USE",
+	[TA_CML_CMD_WORK] = "WORK",
 };
 
 bool tee_session_open(struct tee_session **session, struct tee_error *error)
@@ -165,6 +168,48 @@ bool tee_infer_finish(struct tee_session *session, uint32_t *result_len,
 	*result_len = operation.params[0].value.a;
 
 	return true;
+}
+
+bool tee_model_use(struct tee_session *session, size_t *len,
+		   struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_MEMREF_PARTIAL_INPUT,
+					       TEEC_MEMREF_PARTIAL_OUTPUT,
+					       TEEC_NONE, TEEC_NONE),
+		.params[0].memref = { &session->shared,
+				      TA_CML_MODEL_SOURCE_SIZE, 0 },
+		.params[1].memref = { &session->shared,
+				      session->shared.size, 0 },
+	};
+
+	if (!invoke(session, TA_CML_CMD_MODEL_USE, &operation, error))
+		return false;
+	*len = operation.params[1].memref.size;
+
+	return true;
+}
+
+bool tee_work(struct tee_session *session, uint32_t ms, uint32_t first,
+	      uint32_t *tiles, struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_VALUE_INPUT,
+					       TEEC_VALUE_OUTPUT, TEEC_NONE,
+					       TEEC_NONE),
+		.params[0].value = { ms, first },
+	};
+
+	if (!invoke(session, TA_CML_CMD_WORK, &operation, error))
+		return false;
+	*tiles = operation.params[1].value.a;
+
+	return true;
+}
+
+bool tee_error_is_missing_model(const struct tee_error *error)
+{
+	return error->code == TA_CML_ERROR_BASE + STATUS_MODEL_MISSING;
 }
 
 bool tee_error_is_memory(const struct tee_error *error)

@@ -38,6 +38,18 @@ bool tee_provision_key(struct tee_session *session, uint32_t slot, size_t len,
 bool tee_infer_finish(struct tee_session *session, uint32_t *result_len,
 		      struct tee_error *error);
 
+/*
+ * MODEL_USE with the first TA_CML_MODEL_SOURCE_SIZE bytes of the buffer; the
+ * answer comes into it.
+ */
+bool tee_model_use(struct tee_session *session, size_t *len,
+		   struct tee_error *error);
+/* WORK for @ms milliseconds, from place @first of the board on. */
+bool tee_work(struct tee_session *session, uint32_t ms, uint32_t first,
+	      uint32_t *tiles, struct tee_error *error);
+
+/* No session has this model loaded. */
+bool tee_error_is_missing_model(const struct tee_error *error);
 /* Secure memory is short: another session might make room. */
 bool tee_error_is_memory(const struct tee_error *error);
 /* The TA has panicked: its session is of no more use. */

@@ -8,7 +8,7 @@ from enum import IntEnum
 from uuid import UUID
 
 TA_UUID = UUID("2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720")
-ABI_VERSION = 1
+ABI_VERSION = 2
 ERROR_BASE = 0x80C40000
 
 PUSH_MAX_BYTES = 256 * 1024
@@ -20,6 +20,9 @@ WRAPPED_KEY_BYTES = 113
 # threshold in 1/1000, key id, request id, plaintext length.
 HEADER_FORMAT = ">4sBBH16s16sQ"
 HEADER_BYTES = 48
+# That, and the header of the stream: what tells a sealed model from any other.
+MODEL_SOURCE_BYTES = 88
+WORK_MAX_MS = 1000
 HEADER_MAGIC = b"CML1"
 PHOTO_MAX_BYTES = 64 << 20
 MODEL_MAX_BYTES = 12 << 20
@@ -35,6 +38,8 @@ class Command(IntEnum):
     INFER_PUSH = 6
     INFER_FINISH = 7
     RESULT = 8
+    MODEL_USE = 9
+    WORK = 10
 
 
 class Kind(IntEnum):

@@ -2,6 +2,7 @@
 """sandbox detect: seal photos, have the TA look at them, open and check what it says."""
 
 import argparse
+import functools
 import hashlib
 import json
 import os
@@ -28,8 +29,10 @@ from sandbox.owner.service import Session
 from sandbox.owner.share import Share
 
 DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
-# Each session holds a model of its own, and 16 MiB of secure RAM hold two (docs/performance.md).
+# Sessions share the model; beside it, secure memory has room for this many photos at a time
+# (docs/performance.md).
 MAX_SESSIONS = 2
+WORKERS_MAX = 256
 RESULT_MAX_BYTES = 1 << 16
 _POLL_S = 0.2
 
@@ -42,6 +45,12 @@ def score(text: str) -> float:
     if not 0.001 <= value <= 1:
         raise argparse.ArgumentTypeError(f"a number from 0.001 to 1, not {text!r}")
     return value
+
+
+def worker_count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= WORKERS_MAX:
+        raise argparse.ArgumentTypeError(f"a number from 1 to {WORKERS_MAX}, not {text!r}")
+    return int(text)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -69,6 +78,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="another .tflite detector than the built-in one"
     )
+    parser.add_argument(
+        "--workers",
+        type=worker_count,
+        default=0,
+        metavar="N",
+        help="how many cores may work on one photo (all)",
+    )
     parser.set_defaults(run=run)
 
 
@@ -83,6 +99,11 @@ class Model:
     @property
     def digest(self) -> bytes:
         return hashlib.sha256(self.data).digest()
+
+    @functools.cached_property
+    def sealed(self) -> bytes:
+        """Once: sessions that send the same sealed file share the model in secure memory."""
+        return sealed_file.seal_model(self.key, self.data).data
 
 
 @dataclass
@@ -111,8 +132,10 @@ class _Timer:
 class Worker:
     """One session of the TA, and the owners' side of it."""
 
-    def __init__(self, session: Session, share: Share, model: Model) -> None:
+    def __init__(self, session: Session, share: Share, model: Model, *, workers: int = 0) -> None:
+        """`workers`: how many cores may work on one photo; 0: all."""
         self._session = session
+        self._workers = workers
         self._share = share
         self._model = model
         # Fresh for each run: nothing sealed for an earlier one opens with it.
@@ -120,12 +143,12 @@ class Worker:
 
     def prepare(self, name: str) -> None:
         info = self._session.attach(name)
+        self._session.workers(self._workers)
         self._provision(keys.Slot.DATA, self._data_key, info.public_key)
         if info.model_digest == self._model.digest:
             return
         self._provision(keys.Slot.MODEL, self._model.key, info.public_key)
-        sealed = sealed_file.seal_model(self._model.key, self._model.data)
-        path = self._share.put(sealed.data, "model")
+        path = self._share.put(self._model.sealed, "model")
         try:
             self._session.load_model(path)
         finally:
@@ -167,13 +190,14 @@ def _work(
     guest: Guest,
     model: Model,
     threshold: float,
+    workers: int,
     waiting: "queue.SimpleQueue[Outcome]",
     progress: Progress,
 ) -> Exception | None:
     """Take photos until there are none. Returns why this worker could not begin."""
     try:
         with Session(Machine.service(guest), GUEST_SHARE) as session:
-            worker = Worker(session, Share(machine.share), model)
+            worker = Worker(session, Share(machine.share), model, workers=workers)
             with progress.step(f"session {index + 1}: keys and model"):
                 worker.prepare(f"detect-{index}")
             while True:
@@ -212,6 +236,7 @@ def detect(
     *,
     threshold: float,
     sessions: int,
+    workers: int = 0,
     progress: Progress,
     report: Callable[[Outcome], None] = lambda _: None,
 ) -> list[Outcome]:
@@ -225,7 +250,9 @@ def detect(
     with machine.guest() as guest:
 
         def begin(index: int) -> None:
-            troubles[index] = _work(index, machine, guest, model, threshold, waiting, progress)
+            troubles[index] = _work(
+                index, machine, guest, model, threshold, workers, waiting, progress
+            )
 
         threads = [threading.Thread(target=begin, args=(i,), daemon=True) for i in range(count)]
         for thread in threads:
@@ -360,6 +387,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             model,
             threshold=args.threshold,
             sessions=MAX_SESSIONS,
+            workers=args.workers,
             progress=context.progress,
             report=report,
         )

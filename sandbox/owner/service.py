@@ -158,6 +158,10 @@ class Session:
     def load_model(self, sealed: Path) -> None:
         self._call("model", self._path(sealed), timeout_s=120.0)
 
+    def workers(self, count: int) -> None:
+        """How many cores may work on a photo of this connection's from now on; 0: all."""
+        self._call("workers", str(count))
+
     def infer(self, sealed: Path, result: Path) -> None:
         """`result` is then in the share."""
         self._call("infer", self._path(sealed), self._path(result), timeout_s=300.0)

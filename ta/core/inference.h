@@ -10,18 +10,15 @@
 #include "nn/measure.h"
 #include "result.h"
 
-struct cml_detector;	/* a prepared model that is an SSD detector */
+struct cml_detector;	/* what is made of the outputs of one model */
 
 /*
- * @model: @len bytes, see cml_graph_prepare(). It stays with the caller, in
- * place, until cml_detector_free().
+ * @graph stays with the caller, in place, until cml_detector_free().
+ * CML_MODEL_NOT_DETECTOR, CML_NO_MEMORY.
  */
 enum cml_status cml_detector_new(const struct cml_allocator *allocator,
-				 uint8_t *model, size_t len, uint32_t cpu,
-				 struct cml_detector **detector,
-				 struct cml_graph_problem *problem);
-/* Its graph, and where its memory is. */
-const struct cml_run *cml_detector_run(const struct cml_detector *detector);
+				 const struct cml_graph *graph,
+				 struct cml_detector **detector);
 void cml_detector_free(struct cml_detector *detector);	/* wipes */
 
 /*
@@ -32,20 +29,30 @@ void cml_detector_free(struct cml_detector *detector);	/* wipes */
 
 struct cml_inference;	/* one photo; at most one per detector at a time */
 
+/*
+ * @run: of the detector's graph, with an arena that is the photo's alone. The
+ * photo is decoded in it.
+ */
 enum cml_status cml_inference_new(const struct cml_allocator *allocator,
 				  struct cml_detector *detector,
+				  const struct cml_run *run,
 				  uint16_t score_threshold_permille,
 				  cml_clock clock, void *clock_ctx,
 				  struct cml_inference **inference);
 /* Any number of plaintext bytes of the JPEG. */
 enum cml_status cml_inference_push(struct cml_inference *inference,
 				   struct cml_bytes jpeg);
+/* No more bytes come: the graph's input is in the arena, and nothing else. */
+enum cml_status cml_inference_decode(struct cml_inference *inference);
 /*
- * Runs the network. Fills all of @result but request_id and model_digest,
- * which are the caller's.
+ * Once the graph has run on that input: @run says where its outputs are. Fills
+ * all of @result but request_id, model_digest and timings.network_us, which are
+ * the caller's.
  */
-enum cml_status cml_inference_finish(struct cml_inference *inference,
+enum cml_status cml_inference_detect(struct cml_inference *inference,
+				     const struct cml_run *run,
 				     struct cml_result *result);
-void cml_inference_free(struct cml_inference *inference);	/* wipes */
+/* The arena is the caller's to wipe. */
+void cml_inference_free(struct cml_inference *inference);
 
 #endif /* CML_INFERENCE_H */

@@ -48,6 +48,7 @@ enum ssd_box_state {
 struct ssd_level {
 	struct cml_tensor_view boxes;	/* (1, n, n, shape_count * 4) */
 	struct cml_tensor_view classes;	/* (1, n, n, shape_count * 80) */
+	const int8_t *box_data, *class_data;	/* while detecting */
 	uint32_t n;
 	uint32_t shape_count;
 	uint32_t first_anchor;
@@ -218,7 +219,7 @@ static enum ssd_box_state decode(struct cml_ssd *ssd,
 	const uint32_t cell = index / level->shape_count;
 	const struct ssd_size *size =
 		&level->sizes[index % level->shape_count];
-	const int8_t *t = level->boxes.data + (size_t)index * 4;
+	const int8_t *t = level->box_data + (size_t)index * 4;
 	const double middle = (level->n - 1) / 2.0;
 	double cy = 0.5 + level->stride * (cell / level->n - middle);
 	double cx = 0.5 + level->stride * (cell % level->n - middle);
@@ -295,7 +296,7 @@ static void visit(struct cml_ssd *ssd, const struct ssd_level *level,
 static void visit_value(struct cml_ssd *ssd, const struct ssd_level *level,
 			int32_t q, struct ssd_run *run)
 {
-	const int8_t *data = level->classes.data;
+	const int8_t *data = level->class_data;
 	const size_t size = level->classes.size;
 	const double logit = real(&level->classes, q);
 	uint32_t left = level->histogram[q - INT8_MIN];
@@ -318,10 +319,12 @@ static void count_values(struct ssd_level *level)
 {
 	memset(level->histogram, 0, sizeof(level->histogram));
 	for (size_t i = 0; i < level->classes.size; i++)
-		level->histogram[level->classes.data[i] - INT8_MIN]++;
+		level->histogram[level->class_data[i] - INT8_MIN]++;
 }
 
-void cml_ssd_detect(struct cml_ssd *ssd, uint16_t score_threshold_permille,
+void cml_ssd_detect(struct cml_ssd *ssd,
+		    const int8_t *const outputs[CML_SSD_OUTPUTS],
+		    uint16_t score_threshold_permille,
 		    uint32_t width, uint32_t height,
 		    struct cml_detection detections[CML_SSD_MAX_DETECTIONS],
 		    size_t *count)
@@ -344,6 +347,8 @@ void cml_ssd_detect(struct cml_ssd *ssd, uint16_t score_threshold_permille,
 
 	memset(ssd->box_states, SSD_BOX_UNKNOWN, ssd->anchor_count);
 	for (size_t i = 0; i < CML_SSD_LEVELS; i++) {
+		ssd->levels[i].box_data = outputs[i];
+		ssd->levels[i].class_data = outputs[CML_SSD_LEVELS + i];
 		count_values(&ssd->levels[i]);
 		next[i] = INT8_MAX;
 	}

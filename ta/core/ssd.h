@@ -26,9 +26,8 @@ struct cml_detection {
 	float box[4];
 };
 
-/* An int8 tensor, (1, h, w, c). */
+/* What an int8 tensor, (1, h, w, c), is like. */
 struct cml_tensor_view {
-	const int8_t *data;
 	int32_t dims[4];
 	size_t size;		/* bytes */
 	float scale;		/* > 0 */
@@ -39,7 +38,7 @@ struct cml_ssd;
 
 /*
  * Checks that the tensors are those of a detector that this code knows, and
- * prepares. They stay with the caller, in place, until cml_ssd_free().
+ * prepares.
  * @outputs: CML_SSD_OUTPUTS tensors in the model's order.
  * CML_MODEL_NOT_DETECTOR, CML_NO_MEMORY.
  */
@@ -50,11 +49,14 @@ enum cml_status cml_ssd_new(const struct cml_allocator *allocator,
 /* Side of the square input, in pixels. */
 uint32_t cml_ssd_input_size(const struct cml_ssd *ssd);
 /*
- * Reads the outputs. @width, @height: of the photo as displayed.
+ * Reads the @outputs, in the order of cml_ssd_new(). @width, @height: of the
+ * photo as displayed.
  * @detections gets @count entries, best score first. Cannot fail: scratch was
  * allocated by cml_ssd_new().
  */
-void cml_ssd_detect(struct cml_ssd *ssd, uint16_t score_threshold_permille,
+void cml_ssd_detect(struct cml_ssd *ssd,
+		    const int8_t *const outputs[CML_SSD_OUTPUTS],
+		    uint16_t score_threshold_permille,
 		    uint32_t width, uint32_t height,
 		    struct cml_detection detections[CML_SSD_MAX_DETECTIONS],
 		    size_t *count);

@@ -28,6 +28,7 @@ srcs-y += nn/fixed_point.c
 srcs-y += nn/flatbuffer.c
 srcs-y += nn/flexbuffer.c
 srcs-y += nn/graph.c
+srcs-y += nn/job.c
 srcs-y += nn/measure.c
 srcs-y += nn/node.c
 srcs-y += nn/op_table.c

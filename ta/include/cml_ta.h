@@ -3,9 +3,11 @@
  * THE ABI between the client application (CA) and the inference TA.
  * sandbox/tee_abi.py mirrors it; tests/unit/test_abi.py compares the two.
  *
- * One session is one client. All state (keys, model, photo in flight, result)
- * hangs from the session and is wiped when it closes. The TA is
- * multi-instance: sessions run in parallel on several cores.
+ * One session is one client. All state (keys, photo in flight, result) hangs
+ * from the session and is wiped when it closes. The TA is multi-instance:
+ * sessions run in parallel on several cores. What they share is models, each
+ * of which is in memory once, until the last session that uses it is gone; and
+ * the work on a photo, if the normal world calls sessions to it (WORK).
  *
  * Every memref that goes in is copied once into secure memory, then checked,
  * then used. A command whose parameter types differ from those given here
@@ -26,7 +28,7 @@
 	{ 0x2f6a3c5e, 0x9b1d, 0x4e0f, \
 	  { 0x8a, 0x67, 0xc1, 0xd5, 0xb9, 0x4e, 0x77, 0x20 } }
 
-#define TA_CML_ABI_VERSION	1
+#define TA_CML_ABI_VERSION	2
 /* That of the project (pyproject.toml) */
 #define TA_CML_VERSION		"0.1.0"
 #define TA_CML_ERROR_BASE	0x80c40000
@@ -70,6 +72,16 @@
 #define TA_CML_CMD_MODEL_FINISH		4
 
 /*
+ * MODEL_USE: use a model that another session has loaded from the same sealed
+ * file. Needs its key in this session. CML_MODEL_MISSING: nobody has; load it.
+ * [in] memref[0]	sealed file header and stream header (stream.h), 88
+ *			bytes: they tell the file from any other
+ * [out] memref[1]	SHA-256 of the model, 32 bytes
+ */
+#define TA_CML_CMD_MODEL_USE		9
+#define TA_CML_MODEL_SOURCE_SIZE	88
+
+/*
  * INFER_BEGIN, INFER_PUSH, INFER_FINISH: one sealed photo. BEGIN drops the
  * photo that was in flight, and a waiting result. FINISH runs the network and
  * keeps the sealed result until RESULT takes it.
@@ -87,5 +99,18 @@
  *			does not fit
  */
 #define TA_CML_CMD_RESULT		8
+
+/*
+ * WORK: help other sessions with their photos, on the core that this is called
+ * on. Any session will do, with or without keys; the photo is right whether
+ * anybody helps or not, and whether they come back or not. To be called while
+ * an INFER_FINISH runs, by as many sessions as there are idle cores: more would
+ * keep each other waiting. Returns after a time that the last tile may exceed.
+ * [in] value[0].a	how long to look for work, 0 to TA_CML_WORK_MAX_MS
+ * [in] value[0].b	where to begin, so that not all help the same photo
+ * [out] value[1].a	tiles done; after none at all the session holds no model
+ */
+#define TA_CML_CMD_WORK			10
+#define TA_CML_WORK_MAX_MS		1000
 
 #endif /* CML_TA_H */

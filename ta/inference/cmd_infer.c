@@ -12,6 +12,8 @@ static enum cml_status take(void *ctx, struct cml_bytes plain)
 static enum cml_status begin(struct cml_session *session,
 			     struct cml_bytes bytes)
 {
+	const struct cml_allocator *allocator = &session->memory.allocator;
+	struct cml_model *model = &session->model;
 	enum cml_status status = CML_INTERNAL;
 	struct cml_header header = { 0 };
 
@@ -19,14 +21,20 @@ static enum cml_status begin(struct cml_session *session,
 					 &session->data_key, &header);
 	if (status)
 		return status;
-	if (!session->model.detector)
+	if (!cml_model_is_ready(model))
 		return CML_MODEL_MISSING;
-
-	status = cml_inference_new(&session->memory.allocator,
-				   session->model.detector,
-				   header.score_threshold,
-				   cml_session_clock, NULL,
-				   &session->inference);
+	if (!model->detector)
+		status = cml_detector_new(allocator, cml_model_graph(model),
+					  &model->detector);
+	if (!status)
+		status = cml_network_open(&session->memory, model,
+					  &session->network);
+	if (!status)
+		status = cml_inference_new(allocator, model->detector,
+					   &session->network.run,
+					   header.score_threshold,
+					   cml_session_clock, NULL,
+					   &session->inference);
 	if (status)
 		return status;
 
@@ -112,6 +120,28 @@ out:
 	return status;
 }
 
+static enum cml_status run_network(struct cml_session *session,
+				   struct cml_result *result)
+{
+	struct cml_network *network = &session->network;
+	enum cml_status status = CML_INTERNAL;
+	uint64_t begin = 0;
+
+	status = cml_inference_decode(session->inference);
+	if (status)
+		return status;
+	begin = cml_session_clock(NULL);
+	status = cml_network_run(&session->memory,
+				 cml_board_open(&session->memory,
+						&session->board),
+				 &session->model, network, cml_session_clock);
+	result->timings.network_us = cml_session_clock(NULL) - begin;
+	if (status)
+		return status;
+
+	return cml_inference_detect(session->inference, &network->run, result);
+}
+
 static enum cml_status finish(struct cml_session *session,
 			      struct cml_result *result)
 {
@@ -128,10 +158,10 @@ static enum cml_status finish(struct cml_session *session,
 	memcpy(binding.header, header->bytes, sizeof(binding.header));
 	memcpy(result->request_id, header->request_id,
 	       sizeof(result->request_id));
-	memcpy(result->model_digest, session->model.digest,
+	memcpy(result->model_digest, cml_model_head(&session->model)->digest,
 	       sizeof(result->model_digest));
 
-	status = cml_inference_finish(session->inference, result);
+	status = run_network(session, result);
 	if (status)
 		return status;
 

@@ -68,19 +68,20 @@ static void put_key_id(CborEncoder *map, const char *name,
 static void put_model(CborEncoder *map, const struct cml_model *model,
 		      CborError *error)
 {
+	const struct cml_model_head *head = NULL;
 	const struct cml_graph *graph = NULL;
 	CborEncoder fields = { 0 };
 
 	put_text(map, "model", error);
-	if (!model->detector) {
+	if (!cml_model_is_ready(model)) {
 		*error |= cbor_encode_null(map);
 		return;
 	}
-	graph = cml_detector_run(model->detector)->graph;
+	head = cml_model_head(model);
+	graph = cml_model_graph(model);
 	*error |= cbor_encoder_create_map(map, &fields, 4);
-	put_bytes(&fields, "digest", model->digest, sizeof(model->digest),
-		  error);
-	put_uint(&fields, "size", model->len, error);
+	put_bytes(&fields, "digest", head->digest, sizeof(head->digest), error);
+	put_uint(&fields, "size", head->data_size, error);
 	put_uint(&fields, "arena", cml_graph_arena_size(graph), error);
 	put_uint(&fields, "tables", cml_graph_size(graph), error);
 	*error |= cbor_encoder_close_container(map, &fields);

@@ -4,6 +4,9 @@
 #include "cml_ta.h"
 #include "session.h"
 
+_Static_assert(TA_CML_MODEL_SOURCE_SIZE == CML_MODEL_SOURCE_SIZE,
+	       "two sizes for one thing");
+
 /* The stream's sink: plaintext goes where it stays. */
 static enum cml_status take(void *ctx, struct cml_bytes plain)
 {
@@ -12,7 +15,7 @@ static enum cml_status take(void *ctx, struct cml_bytes plain)
 	/* The stream never passes on more than the header announced. */
 	if (plain.len > model->size - model->len)
 		return CML_INTERNAL;
-	memcpy(model->data + model->len, plain.ptr, plain.len);
+	memcpy(model->data.ptr + model->len, plain.ptr, plain.len);
 	model->len += plain.len;
 
 	return CML_OK;
@@ -21,7 +24,6 @@ static enum cml_status take(void *ctx, struct cml_bytes plain)
 static enum cml_status begin(struct cml_session *session,
 			     struct cml_bytes bytes)
 {
-	const struct cml_allocator *allocator = &session->memory.allocator;
 	struct cml_model *model = &session->loading;
 	enum cml_status status = CML_INTERNAL;
 	struct cml_header header = { 0 };
@@ -33,10 +35,9 @@ static enum cml_status begin(struct cml_session *session,
 
 	/* Only one model has room: the new one begins where the old ends. */
 	cml_session_drop_model(session);
-	model->data = allocator->alloc(allocator->ctx, header.plaintext_len);
-	if (!model->data)
-		return CML_NO_MEMORY;
-	model->size = header.plaintext_len;
+	status = cml_model_begin(&session->memory, &header, model);
+	if (status)
+		return status;
 
 	return cml_sealed_input_begin(&session->model_input, session, &header,
 				      &session->model_key, take, model);
@@ -59,6 +60,31 @@ TEE_Result cml_cmd_model_begin(struct cml_session *session, TEE_Param *params)
 	return cml_tee_result(status);
 }
 
+/*
+ * The stream's header is kept: it is a part of what names the model. It is
+ * copied before it is read, as the stream copies all else.
+ */
+static enum cml_status push(struct cml_session *session,
+			    struct cml_bytes bytes)
+{
+	struct cml_stream *stream = session->model_input.stream;
+	struct cml_model *model = &session->loading;
+	uint8_t *head = model->source + model->source_len;
+	size_t len = sizeof(model->source) - model->source_len;
+	enum cml_status status = CML_OK;
+
+	if (len > bytes.len)
+		len = bytes.len;
+	memcpy(head, bytes.ptr, len);
+	model->source_len += len;
+	status = cml_stream_push(stream, cml_bytes(head, len));
+	if (status)
+		return status;
+
+	return cml_stream_push(stream, cml_bytes(bytes.ptr + len,
+						 bytes.len - len));
+}
+
 TEE_Result cml_cmd_model_push(struct cml_session *session, TEE_Param *params)
 {
 	enum cml_status status = CML_INTERNAL;
@@ -69,29 +95,13 @@ TEE_Result cml_cmd_model_push(struct cml_session *session, TEE_Param *params)
 		return cml_tee_result(CML_BAD_STATE);
 	res = cml_param_bytes(&params[0], TA_CML_PUSH_MAX_SIZE, &bytes);
 	if (!res) {
-		status = cml_stream_push(session->model_input.stream, bytes);
+		status = push(session, bytes);
 		res = cml_tee_result(status);
 	}
 	if (res)
 		cml_session_drop_loading(session);
 
 	return res;
-}
-
-static enum cml_status digest(struct cml_model *model)
-{
-	enum cml_status status = CML_INTERNAL;
-	struct cml_sha256 *sha = NULL;
-
-	status = cml_crypto_sha256_new(&sha);
-	if (!status)
-		status = cml_crypto_sha256_update(sha, cml_bytes(model->data,
-								 model->len));
-	if (!status)
-		status = cml_crypto_sha256_final(sha, model->digest);
-	cml_crypto_sha256_free(sha);
-
-	return status;
 }
 
 static enum cml_status finish(struct cml_session *session)
@@ -104,18 +114,14 @@ static enum cml_status finish(struct cml_session *session)
 	if (status)
 		return status;
 	cml_sealed_input_drop(&session->model_input);
-
-	status = digest(model);
-	if (status)
-		return status;
 	if (!session->measured) {
 		session->cpu = cml_measure_cpu(&session->memory.allocator,
 					       session->cpu, cml_session_clock,
 					       NULL);
 		session->measured = true;
 	}
-	status = cml_detector_new(&session->memory.allocator, model->data,
-				  model->len, session->cpu, &model->detector,
+
+	status = cml_model_finish(&session->memory, session->cpu, model,
 				  &problem);
 	if (status) {
 		IMSG("model refused: %s (operator %" PRId32 "): %s",
@@ -123,11 +129,20 @@ static enum cml_status finish(struct cml_session *session)
 		     problem.reason ? problem.reason : "no reason");
 		return status;
 	}
-
 	session->model = *model;
 	*model = (struct cml_model){ 0 };	/* handed over */
 
 	return CML_OK;
+}
+
+/* Of the model that is in use. */
+static TEE_Result put_digest(const struct cml_session *session,
+			     TEE_Param *param)
+{
+	const struct cml_model_head *head = cml_model_head(&session->model);
+
+	return cml_param_put(param, cml_bytes(head->digest,
+					      sizeof(head->digest)));
 }
 
 TEE_Result cml_cmd_model_finish(struct cml_session *session,
@@ -150,6 +165,47 @@ TEE_Result cml_cmd_model_finish(struct cml_session *session,
 		return cml_tee_result(status);
 	}
 
-	return cml_param_put(&params[0], cml_bytes(session->model.digest,
-						   CML_SHA256_SIZE));
+	return put_digest(session, &params[0]);
+}
+
+static enum cml_status use(struct cml_session *session,
+			   const uint8_t source[CML_MODEL_SOURCE_SIZE])
+{
+	enum cml_status status = CML_INTERNAL;
+	struct cml_header header = { 0 };
+	struct cml_model model = { 0 };
+
+	/* Who has the file and the key could load it as well. */
+	status = cml_sealed_input_header(cml_bytes(source, CML_HEADER_SIZE),
+					 CML_KIND_MODEL, &session->model_key,
+					 &header);
+	if (!status)
+		status = cml_model_find(&session->memory, source, &model);
+	if (status)
+		return status;
+	cml_session_drop_loading(session);
+	cml_session_drop_model(session);
+	session->model = model;
+
+	return CML_OK;
+}
+
+TEE_Result cml_cmd_model_use(struct cml_session *session, TEE_Param *params)
+{
+	uint8_t source[CML_MODEL_SOURCE_SIZE] = { 0 };
+	enum cml_status status = CML_INTERNAL;
+	TEE_Result res = TEE_ERROR_GENERIC;
+	struct cml_bytes bytes = { 0 };
+
+	res = cml_param_bytes(&params[0], sizeof(source), &bytes);
+	if (res == TEE_ERROR_EXCESS_DATA || (!res && bytes.len != sizeof(source)))
+		return cml_tee_result(CML_HEADER_MALFORMED);
+	if (res)
+		return res;
+	memcpy(source, bytes.ptr, sizeof(source));
+	status = use(session, source);
+	if (status)
+		return cml_tee_result(status);
+
+	return put_digest(session, &params[1]);
 }

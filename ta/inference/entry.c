@@ -42,6 +42,14 @@ static const struct command commands[] = {
 	[TA_CML_CMD_RESULT] = {
 		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_result,
 	},
+	[TA_CML_CMD_MODEL_USE] = {
+		TEE_PARAM_TYPES(IN, OUT, NONE, NONE), cml_cmd_model_use,
+	},
+	[TA_CML_CMD_WORK] = {
+		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT,
+				TEE_PARAM_TYPE_VALUE_OUTPUT, NONE, NONE),
+		cml_cmd_work,
+	},
 };
 
 TEE_Result TA_CreateEntryPoint(void)

@@ -63,6 +63,8 @@ void cml_session_close(struct cml_session *session)
 	cml_session_drop_loading(session);
 	cml_session_drop_model(session);
 	cml_session_drop_result(session);
+	cml_helper_drop(&session->memory, &session->helper);
+	cml_shared_unmap(&session->memory, &session->board);
 	cml_identity_free(&session->identity);
 	cml_secure_memory_close(&session->memory);
 	cml_wipe(session, sizeof(*session));
@@ -89,6 +91,7 @@ void cml_session_drop_photo(struct cml_session *session)
 	cml_sealed_input_drop(&session->photo_input);
 	cml_inference_free(session->inference);
 	session->inference = NULL;
+	cml_network_close(&session->memory, &session->network);
 }
 
 void cml_session_drop_result(struct cml_session *session)
@@ -98,23 +101,16 @@ void cml_session_drop_result(struct cml_session *session)
 	session->result_len = 0;
 }
 
-static void drop(struct cml_session *session, struct cml_model *model)
-{
-	cml_detector_free(model->detector);
-	release(session, model->data, model->size);
-	*model = (struct cml_model){ 0 };
-}
-
 void cml_session_drop_loading(struct cml_session *session)
 {
 	cml_sealed_input_drop(&session->model_input);
-	drop(session, &session->loading);
+	cml_model_drop(&session->memory, &session->loading);
 }
 
 void cml_session_drop_model(struct cml_session *session)
 {
 	cml_session_drop_photo(session);
-	drop(session, &session->model);
+	cml_model_drop(&session->memory, &session->model);
 }
 
 TEE_Result cml_tee_result(enum cml_status status)

@@ -7,23 +7,13 @@
 
 #include "hpke.h"
 #include "identity.h"
-#include "inference.h"
+#include "network.h"
 #include "sealed_input.h"
-#include "secure_memory.h"
 
 struct cml_session_key {
 	bool present;
 	uint8_t key[CML_AES256_KEY_SIZE];
 	uint8_t id[CML_KEY_ID_SIZE];
-};
-
-/* Decrypted where it stays: the detector uses its weights in place. */
-struct cml_model {
-	uint8_t *data;
-	size_t size;
-	size_t len;			/* less than size while it arrives */
-	uint8_t digest[CML_SHA256_SIZE];
-	struct cml_detector *detector;	/* NULL while it arrives */
 };
 
 struct cml_session {
@@ -34,12 +24,16 @@ struct cml_session {
 	uint32_t cpu;			/* bits of enum cml_cpu */
 	bool measured;			/* what the CPU is fast at, too */
 
-	struct cml_model model;		/* loaded */
+	struct cml_model model;		/* in use, if it is ready */
 	struct cml_model loading;
 	struct cml_sealed_input model_input;
 
 	struct cml_sealed_input photo_input;
+	struct cml_network network;	/* of the photo */
 	struct cml_inference *inference;
+
+	struct cml_shared board;
+	struct cml_helper helper;	/* for others' photos */
 
 	uint8_t *result;		/* sealed, CML_RESULT_MAX_SIZE bytes */
 	size_t result_len;
@@ -85,10 +79,12 @@ TEE_Result cml_cmd_model_begin(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_model_push(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_model_finish(struct cml_session *session,
 				TEE_Param *params);
+TEE_Result cml_cmd_model_use(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_infer_begin(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_infer_push(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_infer_finish(struct cml_session *session,
 				TEE_Param *params);
 TEE_Result cml_cmd_result(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_work(struct cml_session *session, TEE_Param *params);
 
 #endif /* CML_SESSION_H */

@@ -1,10 +1,14 @@
+srcs-y += board.c
 srcs-y += cmd_infer.c
 srcs-y += cmd_info.c
 srcs-y += cmd_key.c
 srcs-y += cmd_model.c
+srcs-y += cmd_work.c
 srcs-y += crypto_gp.c
 srcs-y += entry.c
 srcs-y += identity.c
+srcs-y += model.c
+srcs-y += network.c
 srcs-y += sealed_input.c
 srcs-y += secure_memory.c
 srcs-y += session.c

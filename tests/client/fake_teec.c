@@ -28,6 +28,7 @@
 #define MAX_FILE	(8 << 20)
 #define HEADER_SIZE	48
 #define NO_MEMORY	(TA_CML_ERROR_BASE + 2)
+#define MODEL_MISSING	57
 
 struct fake {
 	bool open, dead, has_model;
@@ -226,6 +227,8 @@ static TEEC_Result command(struct fake *fake, uint32_t id,
 		       (TEEC_Result)(TA_CML_ERROR_BASE + 10);
 	case TA_CML_CMD_RESULT:
 		return give(&params[0], fake->file, fake->len);
+	case TA_CML_CMD_MODEL_USE:
+		return TA_CML_ERROR_BASE + MODEL_MISSING;
 	default:
 		return TEEC_ERROR_NOT_SUPPORTED;
 	}
@@ -241,7 +244,11 @@ TEEC_Result TEEC_InvokeCommand(TEEC_Session *session, uint32_t id,
 	if (fake->dead)
 		return res;
 	/* Sessions run in parallel: what takes time is not under the lock. */
-	if (id == TA_CML_CMD_INFER_FINISH) {
+	if (id == TA_CML_CMD_WORK) {
+		usleep(operation->params[0].value.a * 1000);
+		operation->params[1].value.a = 0;
+		res = TEEC_SUCCESS;
+	} else if (id == TA_CML_CMD_INFER_FINISH) {
 		res = infer_finish(fake);
 		operation->params[0].value.a = fake->len;
 	} else {

@@ -247,12 +247,12 @@ static void put_f32(struct driver_reply *reply, float value)
 	driver_put(reply, &value, sizeof(value));
 }
 
-/* In a block of its own; the caller frees view->data. */
-static struct cml_tensor_view read_tensor(struct cml_cursor *cur)
+/* @values: in a block of its own, which the caller frees. */
+static struct cml_tensor_view read_tensor(struct cml_cursor *cur,
+					  int8_t **values)
 {
 	struct cml_tensor_view view = { 0 };
 	struct cml_bytes data = { 0 };
-	int8_t *copy = NULL;
 
 	view.scale = driver_f32(cur);
 	view.zero_point = driver_u32(cur);
@@ -262,11 +262,10 @@ static struct cml_tensor_view read_tensor(struct cml_cursor *cur)
 		view.size *= view.dims[i];
 	}
 	data = cml_cursor_take(cur, view.size);
-	copy = malloc(view.size ? view.size : 1);
-	if (!copy || !cml_cursor_ok(cur))
+	*values = malloc(view.size ? view.size : 1);
+	if (!*values || !cml_cursor_ok(cur))
 		abort();
-	memcpy(copy, data.ptr, data.len);
-	view.data = copy;
+	memcpy(*values, data.ptr, data.len);
 
 	return view;
 }
@@ -280,6 +279,7 @@ static enum cml_status run_ssd(struct cml_bytes payload,
 	uint32_t width = driver_u32(&cur);
 	uint32_t height = driver_u32(&cur);
 	struct cml_tensor_view tensors[1 + CML_SSD_OUTPUTS] = { 0 };
+	int8_t *values[1 + CML_SSD_OUTPUTS] = { NULL };
 	struct cml_detection detections[CML_SSD_MAX_DETECTIONS] = { 0 };
 	size_t live = driver_allocated();
 	enum cml_status status = CML_OK;
@@ -287,18 +287,18 @@ static enum cml_status run_ssd(struct cml_bytes payload,
 	size_t count = 0;
 
 	for (size_t i = 0; i < 1 + CML_SSD_OUTPUTS; i++)
-		tensors[i] = read_tensor(&cur);
+		tensors[i] = read_tensor(&cur, &values[i]);
 	driver_fail_allocation(fail);
 	status = cml_ssd_new(driver_allocator(), &tensors[0], &tensors[1],
 			     &ssd);
 	driver_fail_allocation(-1);
 	/* Twice: what one run leaves behind must not change the next. */
 	for (size_t run = 0; !status && run < 2; run++)
-		cml_ssd_detect(ssd, threshold, width, height, detections,
-			       &count);
+		cml_ssd_detect(ssd, (const int8_t *const *)&values[1],
+			       threshold, width, height, detections, &count);
 	cml_ssd_free(ssd);
 	for (size_t i = 0; i < 1 + CML_SSD_OUTPUTS; i++)
-		free((void *)tensors[i].data);
+		free(values[i]);
 	if (driver_allocated() != live)
 		abort();
 	for (size_t i = 0; i < count; i++) {
@@ -375,25 +375,8 @@ static uint64_t test_clock(void *ctx)
 	return *now;
 }
 
-static bool is_zero(const void *ptr, size_t size)
-{
-	const uint8_t *bytes = ptr;
-	uint8_t any = 0;
-
-	for (size_t i = 0; i < size; i++)
-		any |= bytes[i];
-
-	return !any;
-}
-
-/* Nothing is left of a photo. */
-static bool is_wiped(const struct cml_run *run)
-{
-	return is_zero(run->arena, cml_graph_arena_size(run->graph)) &&
-	       is_zero(run->scratch, cml_graph_scratch_size(run->graph));
-}
-
 static enum cml_status infer_photo(struct cml_detector *detector,
+				   const struct cml_run *run,
 				   uint32_t threshold, size_t piece,
 				   struct cml_bytes photo,
 				   struct cml_result *result)
@@ -401,10 +384,11 @@ static enum cml_status infer_photo(struct cml_detector *detector,
 	struct cml_cursor cur = cml_cursor(photo);
 	struct cml_inference *inference = NULL;
 	enum cml_status status = CML_INTERNAL;
+	uint64_t begin = 0;
 	uint64_t now = 0;
 
-	status = cml_inference_new(driver_allocator(), detector, threshold,
-				   test_clock, &now, &inference);
+	status = cml_inference_new(driver_allocator(), detector, run,
+				   threshold, test_clock, &now, &inference);
 	while (!status && cml_cursor_remaining(&cur)) {
 		if (piece > cml_cursor_remaining(&cur))
 			piece = cml_cursor_remaining(&cur);
@@ -412,15 +396,48 @@ static enum cml_status infer_photo(struct cml_detector *detector,
 					    cml_cursor_take(&cur, piece));
 	}
 	if (!status)
-		status = cml_inference_finish(inference, result);
+		status = cml_inference_decode(inference);
 	if (!status && cml_inference_push(inference, photo) != CML_BAD_STATE)
 		abort();
-	if (!status && cml_inference_finish(inference, result) !=
-	    CML_BAD_STATE)
+	if (!status && cml_inference_decode(inference) != CML_BAD_STATE)
 		abort();
+	if (!status) {
+		begin = test_clock(&now);
+		cml_graph_run(run);
+		result->timings.network_us = test_clock(&now) - begin;
+		status = cml_inference_detect(inference, run, result);
+	}
 	cml_inference_free(inference);
-	if (!is_wiped(cml_detector_run(detector)))
-		abort();
+
+	return status;
+}
+
+/* With what a run needs, for as long as it takes. */
+static enum cml_status infer(const struct cml_graph *graph,
+			     const uint8_t *model, uint32_t threshold,
+			     size_t piece, struct cml_bytes photo,
+			     struct cml_result *result)
+{
+	const struct cml_allocator *allocator = driver_allocator();
+	size_t arena_size = cml_graph_arena_size(graph);
+	size_t scratch_size = cml_graph_scratch_size(graph);
+	struct cml_detector *detector = NULL;
+	struct cml_run run = {
+		.graph = graph,
+		.model = model,
+		.arena = allocator->alloc(allocator->ctx, arena_size),
+		.scratch = allocator->alloc(allocator->ctx, scratch_size),
+	};
+	enum cml_status status = CML_NO_MEMORY;
+
+	if (run.arena && run.scratch)
+		status = cml_detector_new(allocator, graph, &detector);
+	if (!status)
+		status = infer_photo(detector, &run, threshold, piece, photo,
+				     result);
+	cml_detector_free(detector);
+	allocator->release(allocator->ctx, run.arena, arena_size);
+	allocator->release(allocator->ctx, run.scratch, scratch_size);
 
 	return status;
 }
@@ -438,7 +455,7 @@ static enum cml_status run_infer(struct cml_bytes payload,
 						 cml_cursor_remaining(&cur));
 	const struct cml_allocator *allocator = driver_allocator();
 	struct cml_graph_problem problem = { 0 };
-	struct cml_detector *detector = NULL;
+	struct cml_graph *graph = NULL;
 	size_t live = driver_allocated();
 	enum cml_status status = CML_NO_MEMORY;
 	struct cml_result *result = calloc(1, sizeof(*result));
@@ -455,15 +472,14 @@ static enum cml_status run_infer(struct cml_bytes payload,
 	memcpy(aligned, model.ptr, model.len);
 
 	driver_fail_allocation(fail);
-	status = cml_detector_new(allocator, aligned, model.len, cpu,
-				  &detector, &problem);
+	status = cml_graph_prepare(allocator, aligned, model.len, cpu, &graph,
+				   &problem);
 	if (status && status != CML_NO_MEMORY && !problem.reason)
 		abort();
 	if (!status)
-		status = infer_photo(detector, threshold, piece, photo,
-				     result);
+		status = infer(graph, aligned, threshold, piece, photo, result);
 	driver_fail_allocation(-1);
-	cml_detector_free(detector);
+	cml_graph_free(allocator, graph);
 	allocator->release(allocator->ctx, aligned, model.len);
 	if (driver_allocated() != live)
 		abort();

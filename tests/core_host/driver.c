@@ -68,6 +68,7 @@ static const struct driver_command *find(const char *name, size_t len)
 	const struct driver_command *tables[] = {
 		driver_crypto_commands,
 		driver_engine_commands,
+		driver_job_commands,
 		driver_media_commands,
 	};
 	const struct driver_command *cmd = NULL;

@@ -38,6 +38,7 @@ struct driver_command {
 /* Each ends with a {NULL, NULL} entry; one table per cmd_*.c. */
 extern const struct driver_command driver_crypto_commands[];
 extern const struct driver_command driver_engine_commands[];
+extern const struct driver_command driver_job_commands[];
 extern const struct driver_command driver_media_commands[];
 
 /*
