@@ -143,7 +143,8 @@ def memory_table(report: Report) -> str:
             (f"{report.free_arena_bytes:,}", "of the arena are free for the JPEG decoder, before")
         )
     rows += [
-        (f"{report.resident_bytes:,}", "in all, while it is loaded: pages counted whole"),
+        (f"{report.shared_bytes:,}", "shared by all sessions: model and tables, in whole pages"),
+        (f"{report.own_bytes:,}", "of each session that runs it: arena and scratch"),
         (f"{report.macs:,}", "multiply-accumulates of one run (no bytes)"),
     ]
     return table(rows, right=(0,))

@@ -270,7 +270,7 @@ def test_json_has_its_keys(capsys: pytest.CaptureFixture[str], program: Path) ->
     }
     assert set(found["bytes"]) == {
         *("file", "constants", "tables", "arena", "lower_bound", "free_arena"),
-        *("scratch_per_worker", "resident", "needed"),
+        *("scratch_per_worker", "shared", "own", "needed"),
     }
     (fit,) = found["fits"]
     assert fit["profile"] == "rpi3" and fit["sessions"] == 1
