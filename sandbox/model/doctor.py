@@ -47,7 +47,7 @@ def fit(report: Report, profile: Profile) -> Fit:
     room = profiles.room_bytes(profile)
     needs = needs_bytes(report)
     # Each is an instance of the TA; model and tables are there once for all of them.
-    own = report.running_bytes - report.shared_bytes + profiles.TA_ITSELF_BYTES
+    own = report.running_bytes - report.shared_bytes + profiles.TA_SESSION_BYTES
     sessions = 0
     if needs <= room and report.file_bytes <= MODEL_MAX_BYTES:
         sessions = 1 + (room - needs) // own

@@ -144,7 +144,7 @@ def memory_table(report: Report) -> str:
         )
     rows += [
         (f"{report.shared_bytes:,}", "shared by all sessions: model and tables, in whole pages"),
-        (f"{report.own_bytes:,}", "of each session that runs it: arena and scratch"),
+        (f"{report.own_bytes:,}", "of each session that runs it: arena, scratch, the input again"),
         (f"{report.macs:,}", "multiply-accumulates of one run (no bytes)"),
     ]
     return table(rows, right=(0,))

@@ -12,6 +12,7 @@
 
 #include "report.h"
 
+#define BOARD_SIZE	4096
 #define FILE_MAX_SIZE	(64u << 20)
 
 static uint8_t *read_file(const char *path, size_t *len)
@@ -46,6 +47,16 @@ out:
 	return data;
 }
 
+size_t network_extra(const struct cml_graph *graph)
+{
+	size_t size = BOARD_SIZE;
+
+	for (size_t i = 0; i < cml_graph_input_count(graph); i++)
+		size += cml_graph_input(graph, i).size;
+
+	return size;
+}
+
 static void count(struct report *report, uint8_t *copy)
 {
 	struct account account = { 0 };
@@ -69,6 +80,7 @@ static void count(struct report *report, uint8_t *copy)
 	report->shared = account.used;
 	account_take(&account, cml_graph_arena_size(report->graph));
 	account_take(&account, cml_graph_scratch_size(report->graph));
+	account_take(&account, network_extra(report->graph));
 	report->own = account.used - report->shared;
 }
 

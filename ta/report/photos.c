@@ -74,6 +74,10 @@ static enum cml_status push(struct session *session,
 		return status;
 	stream = allocator->alloc(allocator->ctx, STREAM_SIZE);
 	status = stream ? cml_inference_push(inference, photo) : CML_NO_MEMORY;
+	/* The rest of the photo is missing, but its memory is given back. */
+	cml_inference_decode(inference);
+	/* Where it does not fit the TA does without, on one core. */
+	account_try(&session->account, network_extra(session->report->graph));
 	allocator->release(allocator->ctx, stream, STREAM_SIZE);
 	cml_inference_free(inference);
 

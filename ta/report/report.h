@@ -29,6 +29,12 @@ struct report {
 /* Of the graph's block in the TA, before the graph: ta/inference/model.c. */
 #define GRAPH_HEAD	256
 
+/*
+ * What running a graph takes beside arena and scratch: a copy of the inputs,
+ * should another attempt be needed, and the workers' board.
+ */
+size_t network_extra(const struct cml_graph *graph);
+
 /* A file whose sides are to be changed: up to the end of its first header. */
 struct photo_template {
 	struct cml_bytes bytes;

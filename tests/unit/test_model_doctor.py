@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as litert
 
 from sandbox.model import doctor, lifetimes, profiles, schema, svg, text
 from sandbox.model.as_json import as_json
-from sandbox.model.profiles import TA_ITSELF_BYTES, Profile
+from sandbox.model.profiles import TA_ITSELF_BYTES, TA_SESSION_BYTES, Profile
 from sandbox.model.report import Cpu, Operator, Place, Report, Tensor
 
 ROOT = Path(__file__).parents[2]
@@ -90,7 +90,7 @@ def test_a_model_fits_as_often_as_there_is_room() -> None:
     needs = 20_000 + TA_ITSELF_BYTES
     assert doctor.fit(chain(), board(needs)).sessions == 1
     # Others have the model already.
-    more = 8_000 + TA_ITSELF_BYTES
+    more = 8_000 + TA_SESSION_BYTES
     assert doctor.fit(chain(), board(needs + 2 * more)).sessions == 3
     assert doctor.fit(chain(), board(needs + 2 * more - 1)).sessions == 2
     lacking = doctor.fit(chain(), board(needs - 1))
