@@ -142,7 +142,7 @@ def advice(report: Report, fits: tuple[Fit, ...]) -> list[str]:
 
 def _for_one(report: Report, one: Fit) -> str:
     start = f"{one.profile.name} lacks {_mib(one.missing_bytes)}: "
-    fixed = one.needs_bytes - report.arena_bytes
+    fixed = report.file_bytes + report.tables_bytes
     side = smaller_side(report, one.room_bytes)
     tensor = image_input(report)
     if side is not None and tensor is not None:

@@ -117,7 +117,7 @@ def test_a_smaller_input_is_proposed_where_activations_are_to_blame() -> None:
 
 def test_weights_that_are_too_many_are_said_to_be() -> None:
     mib = 1 << 20
-    report = chain(shared_bytes=12 * mib)
+    report = chain(file_bytes=11 * mib, shared_bytes=12 * mib)
     lacking = doctor.fit(report, board(TA_ITSELF_BYTES + 4 * mib))
     assert "a smaller network" in doctor.advice(report, (lacking,))[0]
 
