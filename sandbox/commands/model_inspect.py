@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             print(json.dumps(as_json(found, fits, str(args.model))))
             return 0
         width = min(shutil.get_terminal_size().columns, _WIDTH_MAX)
-        print(f"{args.model.name}\n\n{text.report_text(found, fits, width)}")
+        print(f"{text.title(found, args.model.name)}\n\n{text.report_text(found, fits, width)}")
         if args.svg:
             print(f"\npicture: {args.svg}")
     return 0
@@ -44,7 +44,9 @@ def look(
     by_cpu: dict[Cpu, Report] = {}
     for cpu in dict.fromkeys(profile.cpu for profile in wanted):
         rooms = sorted({profiles.room_bytes(p) for p in wanted if p.cpu == cpu})
-        by_cpu[cpu] = report.inspect(program, model, cpu, [*rooms, report.UNLIMITED])
+        by_cpu[cpu] = report.inspect(
+            program, model, cpu, [*rooms, report.ARENA_ALONE, report.UNLIMITED]
+        )
     fits = tuple(doctor.fit(by_cpu[profile.cpu], profile) for profile in wanted)
     return by_cpu[wanted[0].cpu], fits
 

@@ -51,19 +51,8 @@ def fit(report: Report, profile: Profile) -> Fit:
     sessions = 0
     if needs <= room and report.file_bytes <= MODEL_MAX_BYTES:
         sessions = 1 + (room - needs) // own
-    detector = report.detector
-    return Fit(
-        profile,
-        room,
-        needs,
-        sessions,
-        _in_room(detector.baseline, room) if detector else None,
-        _in_room(detector.progressive, room) if detector else None,
-    )
-
-
-def _in_room(photos: tuple[Photo, ...], room: int) -> Photo | None:
-    return next((photo for photo in photos if photo.limit_bytes == room), None)
+    photos = report.detector.largest(room) if report.detector else (None, None)
+    return Fit(profile, room, needs, sessions, *photos)
 
 
 def image_input(report: Report) -> Tensor | None:

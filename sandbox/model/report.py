@@ -28,6 +28,8 @@ _EMULATORS = ("qemu-aarch64", "qemu-aarch64-static")
 _TEMPLATE_SIDE = 32
 # More than any machine has: what a photo takes if nothing is short.
 UNLIMITED = 1 << 40
+# For the decoder; beside it what a small baseline photo needs.
+ARENA_ALONE = 0
 
 
 class EmulatorMissing(InfraError):
@@ -134,8 +136,10 @@ class Photo:
 
     @property
     def described(self) -> str:
+        if not self.fits:
+            return "none"
         megapixels = self.width * self.height / 1e6
-        return f"{self.width} x {self.height} ({megapixels:.1f} MP)" if self.fits else "none"
+        return f"{self.width} x {self.height} ({megapixels:.1f} MP)"
 
 
 @dataclass(frozen=True)
@@ -143,6 +147,14 @@ class Detector:
     input_side: int
     baseline: tuple[Photo, ...]
     progressive: tuple[Photo, ...]
+
+    def largest(self, limit_bytes: int) -> tuple[Photo, Photo]:
+        """Baseline and progressive, in one of the limits that were asked for."""
+        found = [
+            next(photo for photo in photos if photo.limit_bytes == limit_bytes)
+            for photos in (self.baseline, self.progressive)
+        ]
+        return found[0], found[1]
 
 
 @dataclass(frozen=True)
@@ -249,12 +261,23 @@ def _refused(model: Path, fields: Mapping[str, Any]) -> ModelRefused:
     operator = None
     where = "the file"
     if fields["op_index"] >= 0:
-        custom = _text(fields["custom_code"])
-        name = schema.operator_name(fields["builtin_code"], custom)
-        operator = Refusal(fields["op_index"], name, fields["version"])
-        where = f"operator {operator.index}, {name} (version {operator.version})"
+        operator = _refusal(fields, fields["op_index"])
+        where = f"operator {operator.index}, {operator.name} (version {operator.version})"
     message = f"{model.name} is refused: {status}: {where}: {fields['reason']}"
-    return ModelRefused(status, message, _HINTS.get(status, (_ERRORS_PAGE,)), operator)
+    hints = list(_HINTS.get(status, (_ERRORS_PAGE,)))
+    others: dict[tuple[str, int], Refusal] = {}
+    for found in fields["unsupported"]:
+        one = _refusal(found, found["index"])
+        others.setdefault((one.name, one.version), one)
+    if len(others) > 1:
+        names = [f"{one.name} (version {one.version}, #{one.index})" for one in others.values()]
+        hints.insert(0, f"Not supported in this file: {', '.join(names)}.")
+    return ModelRefused(status, message, hints, operator)
+
+
+def _refusal(fields: Mapping[str, Any], index: int) -> Refusal:
+    name = schema.operator_name(fields["builtin_code"], _text(fields["custom_code"]))
+    return Refusal(index, name, fields["version"])
 
 
 _ERRORS_PAGE = "docs/errors.md explains it."

@@ -6,11 +6,18 @@ from collections.abc import Iterable, Sequence
 from sandbox.model import doctor, lifetimes, profiles
 from sandbox.model.doctor import Fit
 from sandbox.model.lifetimes import Span
-from sandbox.model.report import Operator, Report, Tensor
+from sandbox.model.report import ARENA_ALONE, Operator, Report, Tensor
 
 _NAME_WIDTH = 34
 _CHART_LABEL = 34
 _FULL, _FREE = "█", "·"
+
+
+def title(report: Report, name: str) -> str:
+    return (
+        f"{name}: {report.file_bytes:,} bytes, {len(report.operators)} operators,"
+        f" {report.macs:,} multiply-accumulates a run"
+    )
 
 
 def report_text(report: Report, fits: tuple[Fit, ...], width: int) -> str:
@@ -139,13 +146,17 @@ def memory_table(report: Report) -> str:
         (f"{report.scratch_bytes:,}", "scratch of each worker"),
     ]
     if report.detector:
+        photos = zip(("baseline", "progressive"), report.detector.largest(ARENA_ALONE), strict=True)
         rows.append(
-            (f"{report.free_arena_bytes:,}", "of the arena are free for the JPEG decoder, before")
+            (
+                f"{report.free_arena_bytes:,}",
+                "of the arena are free for a photo, before; enough for",
+            )
         )
+        rows += [("", f"  {photo.described}, {kind}") for kind, photo in photos]
     rows += [
         (f"{report.shared_bytes:,}", "shared by all sessions: model and tables, in whole pages"),
         (f"{report.own_bytes:,}", "of each session that runs it: arena, scratch, the input again"),
-        (f"{report.macs:,}", "multiply-accumulates of one run (no bytes)"),
     ]
     return table(rows, right=(0,))
 

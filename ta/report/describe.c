@@ -172,20 +172,63 @@ static void put_graph(CborEncoder *map, struct cml_tflite *model,
 	*error |= cbor_encoder_close_container(map, &array);
 }
 
+static bool is_supported(const struct cml_tflite_operator *op)
+{
+	for (size_t i = 0; i < cml_op_type_count; i++) {
+		const struct cml_op_type *type = cml_op_types[i];
+
+		if (type->builtin_code != op->builtin_code ||
+		    op->version > type->max_version)
+			continue;
+		if (type->builtin_code != CML_OP_CUSTOM ||
+		    (op->custom_code.len == strlen(type->name) &&
+		     !memcmp(op->custom_code.ptr, type->name,
+			     op->custom_code.len)))
+			return true;
+	}
+
+	return false;
+}
+
+/* All that the engine has not, for it stops at the first. */
+static void put_unsupported(CborEncoder *map, struct cml_tflite *model,
+			    CborError *error)
+{
+	struct cml_tflite_operator op = { 0 };
+	CborEncoder array = { 0 };
+	CborEncoder fields = { 0 };
+
+	*error |= cbor_encode_text_stringz(map, "unsupported");
+	*error |= cbor_encoder_create_array(map, &array, CborIndefiniteLength);
+	for (uint32_t i = 0; i < model->operators.count; i++) {
+		if (cml_tflite_operator(model, i, &op) || is_supported(&op))
+			continue;
+		*error |= cbor_encoder_create_map(&array, &fields,
+						  CborIndefiniteLength);
+		put_uint(&fields, "index", i, error);
+		put_int(&fields, "builtin_code", op.builtin_code, error);
+		put_int(&fields, "version", op.version, error);
+		put_bytes(&fields, "custom_code", op.custom_code, error);
+		*error |= cbor_encoder_close_container(&array, &fields);
+	}
+	*error |= cbor_encoder_close_container(map, &array);
+}
+
 static void put_problem(CborEncoder *map, struct cml_tflite *model,
 			const struct cml_graph_problem *problem,
 			CborError *error)
 {
-	struct cml_tflite_operator op = { 0 };
+	struct cml_tflite_operator op = { .builtin_code = -1 };
 
 	put_text(map, "reason", problem->reason, error);
 	put_int(map, "op_index", problem->op_index, error);
-	put_int(map, "builtin_code", problem->builtin_code, error);
 	if (problem->op_index >= 0 &&
 	    (uint32_t)problem->op_index < model->operators.count)
 		cml_tflite_operator(model, problem->op_index, &op);
+	put_int(map, "builtin_code", op.builtin_code, error);
 	put_int(map, "version", op.version, error);
 	put_bytes(map, "custom_code", op.custom_code, error);
+	put_unsupported(map, model, error);
 }
 
 static void put_memory(CborEncoder *map, const struct report *report,

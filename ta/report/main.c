@@ -3,7 +3,8 @@
  * model-report CPU MODEL [TEMPLATE...] [-- LIMIT...]
  *
  * CPU: bits of enum cml_cpu, a number. TEMPLATE: a JPEG whose sides are
- * changed to find the largest such photo in a session of LIMIT bytes.
+ * changed to find the largest such photo in a session of LIMIT bytes; 0: in
+ * the arena alone, with no more beside it than a small baseline one needs.
  * Exit status 0 also for a model that is refused: the report says so.
  */
 #include <stdio.h>
@@ -102,24 +103,25 @@ static void put_limits(CborEncoder *map, const struct report *report,
 		       CborError *error)
 {
 	CborEncoder array = { 0 };
-	CborEncoder limit = { 0 };
+	CborEncoder fields = { 0 };
 
 	*error |= cbor_encoder_create_array(map, &array, CborIndefiniteLength);
 	for (char **text = limits; *text; text++) {
-		struct photo_limit best = photo_limit(report, template,
-						strtoull(*text, NULL, 0));
+		size_t limit = strtoull(*text, NULL, 0);
+		struct photo_limit best = photo_limit(report, template, limit ?
+						      limit : report->small);
 
-		*error |= cbor_encoder_create_array(&array, &limit, 4);
-		*error |= cbor_encode_uint(&limit, best.width);
-		*error |= cbor_encode_uint(&limit, best.height);
-		*error |= cbor_encode_uint(&limit, best.peak);
-		*error |= cbor_encode_uint(&limit, best.small_peak);
-		*error |= cbor_encoder_close_container(&array, &limit);
+		*error |= cbor_encoder_create_array(&array, &fields, 4);
+		*error |= cbor_encode_uint(&fields, best.width);
+		*error |= cbor_encode_uint(&fields, best.height);
+		*error |= cbor_encode_uint(&fields, best.peak);
+		*error |= cbor_encode_uint(&fields, best.small_peak);
+		*error |= cbor_encoder_close_container(&array, &fields);
 	}
 	*error |= cbor_encoder_close_container(map, &array);
 }
 
-static bool put_photos(CborEncoder *map, const struct report *report,
+static bool put_photos(CborEncoder *map, struct report *report,
 		       char **words, CborError *error)
 {
 	CborEncoder array = { 0 };
@@ -141,6 +143,10 @@ static bool put_photos(CborEncoder *map, const struct report *report,
 			free(file);
 			return false;
 		}
+		/* The first one decides: a baseline photo. */
+		if (!report->small)
+			report->small = photo_limit(report, &template,
+						    SIZE_MAX).small_peak;
 		put_limits(&array, report, &template, limits, error);
 		free(file);
 	}

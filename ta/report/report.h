@@ -24,6 +24,7 @@ struct report {
 	/* As an SSD detector; of no meaning unless the status is CML_OK */
 	enum cml_status detector_status;
 	uint32_t input_size;
+	size_t small;		/* of a session with a small baseline photo */
 };
 
 /* Of the graph's block in the TA, before the graph: ta/inference/model.c. */

@@ -212,6 +212,22 @@ def test_an_unsupported_operator_is_named(program: Path, model_file: Path) -> No
     assert "docs/operators.md" in (caught.value.hint or "")
 
 
+def test_all_unsupported_operators_are_told_of(program: Path, model_file: Path) -> None:
+    model = bad_models.base()
+    end = model.graph.outputs[0]
+    for builtin in (schema.BuiltinOperator.WHERE, schema.BuiltinOperator.RFFT2D):
+        for _ in range(2):
+            output = model.tensor([1], [0.1], [0])
+            model.operator(builtin, [end], [output], 0, None, version=1)
+    model.operator(3, [end], [model.tensor([1])], 0, None, version=99)
+    with pytest.raises(ModelRefused) as caught:
+        inspected(program, model_file, model)
+    assert caught.value.hints[0] == (
+        "Not supported in this file: WHERE (version 1, #3), RFFT2D (version 1, #5),"
+        " CONV_2D (version 99, #7)."
+    )
+
+
 def test_a_custom_operator_is_named_harmlessly(program: Path, model_file: Path) -> None:
     model = bad_models.base()
     output = model.tensor([1], [0.1], [0])
@@ -298,6 +314,20 @@ def test_larger_rooms_take_larger_photos(program: Path) -> None:
         assert photo.peak_bytes <= photo.limit_bytes
     # Baseline photos need a few rows only: the file format's limit of pixels comes first.
     assert detector.baseline[0].width * detector.baseline[0].height > 60e6
+
+
+def test_photos_in_the_arena_alone_need_nothing_more(program: Path) -> None:
+    limits = [report.ARENA_ALONE, report.UNLIMITED]
+    detector = report.inspect(program, DETECTOR, ALL, limits).detector
+    assert detector is not None
+    for photo in detector.largest(report.ARENA_ALONE):
+        assert photo.fits
+        assert photo.peak_bytes <= detector.baseline[1].small_peak_bytes
+    alone, unlimited = (detector.largest(limit)[1] for limit in limits)
+    # 3 bytes a pixel, of which 1.07 MiB are free: rows and Huffman tables take a little. Running
+    # the network takes the input again, which is free while the photo is decoded.
+    assert 0.75 * 1_123_648 < alone.width * alone.height * 3 < 1_123_648 + 131_072
+    assert unlimited.width > 2 * alone.width
 
 
 def test_a_room_without_the_model_takes_no_photo(program: Path) -> None:
