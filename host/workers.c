@@ -87,6 +87,8 @@ static void leave(struct worker *worker)
 
 static void fail(struct worker *worker, const struct tee_error *error)
 {
+	/* The next photo asks again, if one comes. */
+	worker->workers->prepare = false;
 	worker->pause_until_ms = now_ms() + PAUSE_MS;
 	fprintf(stderr, "cml-ca: helper on core %u: %s: %s\n", worker->core,
 		error->command, result_name(error->code));

@@ -71,6 +71,8 @@ class TaInfo:
     cpu: tuple[str, ...]
     memory_used_bytes: int
     memory_peak_bytes: int
+    # Of the guest, where this session's photos run; None: the reply does not say (`info`).
+    core: int | None
 
     @classmethod
     def from_reply(cls, reply: dict[str, Any]) -> Self:
@@ -90,6 +92,7 @@ class TaInfo:
                 tuple(reply["cpu"]),
                 reply["memory"]["used"],
                 reply["memory"]["peak"],
+                reply.get("core"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GuestError(f"the client application's reply makes no sense: {reply}") from error

@@ -42,6 +42,8 @@ RIGHT = {
     Command.INFER_PUSH: ("in:100", NONE, NONE, NONE),
     Command.INFER_FINISH: ("outval", NONE, NONE, NONE),
     Command.RESULT: ("out:16384", NONE, NONE, NONE),
+    Command.MODEL_USE: ("in:88", "out:32", NONE, NONE),
+    Command.WORK: ("value:1", "outval", NONE, NONE),
 }
 KINDS = (NONE, "value:1", "inval:1", "outval", "in:100", "out:100", "inout:100")
 
@@ -112,7 +114,7 @@ def test_every_other_set_of_parameter_types_is_refused(probe: Probe) -> None:
 
 
 def test_commands_that_do_not_exist(probe: Probe) -> None:
-    ids = [9, 10, 255, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+    ids = [max(Command) + 1, 255, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
     assert probe.run([line(i, NONE, NONE, NONE, NONE) for i in ids]) == [NOT_SUPPORTED] * len(ids)
 
 
@@ -451,7 +453,8 @@ def test_failing_commands_leak_no_memory(
         *(begin, line(Command.INFER_PUSH, sealed["model-1"], NONE, NONE, NONE)),
         *(result, line(Command.PROVISION_KEY, "value:1", "in:113", NONE, NONE)),
     ]
-    lines = loaded(sealed)
+    # The first photo leaves something behind that the next ones use.
+    lines = [*loaded(sealed), *inferred(sealed)]
     lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{before.name}", NONE, NONE, NONE))
     lines += failing * 100
     lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{after.name}", NONE, NONE, NONE))
