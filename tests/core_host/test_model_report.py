@@ -126,12 +126,7 @@ def test_lifetimes_of_any_graph(program: Path, model_file: Path, seed: int) -> N
 
 
 def aligned_bound(found: Report) -> int:
-    """The most that lives at once, each tensor in whole units of the alignment."""
-    spans = lifetimes.spans(found)
-    return max(
-        sum(-(-span.size_bytes // ALIGN) * ALIGN for span in spans if span.lives_at(step))
-        for step in range(lifetimes.BEFORE, len(found.operators) + 1)
-    )
+    return lifetimes.aligned_bound(found, lifetimes.spans(found))
 
 
 @pytest.mark.parametrize("seed", range(100, 120))
