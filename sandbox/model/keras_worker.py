@@ -152,7 +152,7 @@ def _check_type(name: str, dtype: str) -> None:
     if dtype != "float32":
         raise UserError(
             f"input {name} is {dtype}: only models with float32 inputs are imported",
-            "Whole numbers, of words say, do not survive int8: begin the model after its Embedding.",
+            "Whole numbers do not survive int8: begin the model after its Embedding.",
         )
 
 
