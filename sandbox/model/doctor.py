@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sandbox.model import lifetimes, profiles
 from sandbox.model.profiles import Profile
-from sandbox.model.report import Detector, Photo, Place, Report, Tensor
+from sandbox.model.report import Photo, Place, Report, Tensor
 from sandbox.tee_abi import MODEL_MAX_BYTES
 
 # The planner, tables and rounding take this much more or less in a model that is not there.
@@ -38,24 +38,19 @@ class Fit:
 
 
 def needs_bytes(report: Report) -> int:
-    """To be loaded and run; for a detector, on a photo of 640 x 480."""
-    small = (photo.small_peak_bytes for photo in _baselines(report.detector))
-    loading = report.detector.peak_bytes if report.detector else report.peak_bytes
-    return max(report.resident_bytes, loading, *small, 0)
-
-
-def _baselines(detector: Detector | None) -> tuple[Photo, ...]:
-    return detector.baseline if detector else ()
+    """To be loaded and run by one session; for a detector, on a photo of 640 x 480."""
+    return max(report.running_bytes, report.loading_bytes)
 
 
 def fit(report: Report, profile: Profile) -> Fit:
     """`report` is of the profile's CPU and has photos for its room, if it is of a detector."""
     room = profiles.room_bytes(profile)
     needs = needs_bytes(report)
-    # Each is an instance of the TA, and loads a model of its own.
-    sessions = profile.ta_ram_bytes // (needs + profiles.TA_ITSELF_BYTES)
-    if report.file_bytes > MODEL_MAX_BYTES:
-        sessions = 0
+    # Each is an instance of the TA; model and tables are there once for all of them.
+    own = report.running_bytes - report.shared_bytes + profiles.TA_SESSION_BYTES
+    sessions = 0
+    if needs <= room and report.file_bytes <= MODEL_MAX_BYTES:
+        sessions = 1 + (room - needs) // own
     photos = report.detector.largest(room) if report.detector else (None, None)
     return Fit(profile, room, needs, sessions, *photos)
 

@@ -21,6 +21,8 @@ class Profile:
 # Code, constants, stack and heap of the inference TA, the loader (ldelf) and page tables' round-up:
 # what OP-TEE's statistics show beyond what the TA itself counts (tests/e2e/test_model_inspect.py).
 TA_ITSELF_BYTES = 680 << 10
+# Each further session, which has the code from the first.
+TA_SESSION_BYTES = 136 << 10
 
 # TZDRAM less OP-TEE's own part of it, TEE_RAM_VA_SIZE. Boards' numbers are the defaults of OP-TEE
 # OS 4.10.0; whoever builds for a board may change them. CPU: Arm's manuals of the cores named.
@@ -104,6 +106,6 @@ def named(name: str) -> Profile:
     )
 
 
-def room_bytes(profile: Profile, sessions: int = 1) -> int:
-    """What each session's model and photo may have."""
-    return max(0, profile.ta_ram_bytes // sessions - TA_ITSELF_BYTES)
+def room_bytes(profile: Profile) -> int:
+    """What a session's model and photo may have, if it is the only one."""
+    return max(0, profile.ta_ram_bytes - TA_ITSELF_BYTES)

@@ -144,11 +144,7 @@ class Photo:
 
 @dataclass(frozen=True)
 class Detector:
-    """What the TA holds for it, beside its own code, stack and heap."""
-
     input_side: int
-    used_bytes: int
-    peak_bytes: int
     baseline: tuple[Photo, ...]
     progressive: tuple[Photo, ...]
 
@@ -172,8 +168,10 @@ class Report:
     scratch_bytes: int
     first_input_bytes: int
     macs: int
-    used_bytes: int  # model, tables, arena and scratch of one worker
-    peak_bytes: int  # while it is loaded
+    # Secure memory beside the TA's code, stack and heap, pages counted whole
+    shared_bytes: int  # model and tables, once for all sessions
+    own_bytes: int  # arena and scratch, of a session that runs it
+    loading_bytes: int  # at most, while it is loaded
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     operators: tuple[Operator, ...]
@@ -182,9 +180,12 @@ class Report:
     not_detector: str  # the status, when it is none
 
     @property
-    def resident_bytes(self) -> int:
-        """What stays in secure memory while the model is loaded."""
-        return self.detector.used_bytes if self.detector else self.used_bytes
+    def running_bytes(self) -> int:
+        """Of the first session that runs it; for a detector, on a photo of 640 x 480."""
+        photos = self.detector.baseline if self.detector else ()
+        return max(
+            self.shared_bytes + self.own_bytes, *(photo.small_peak_bytes for photo in photos), 0
+        )
 
     @property
     def free_arena_bytes(self) -> int:
@@ -314,7 +315,7 @@ def _report(fields: Mapping[str, Any], cpu: Cpu, limits: Sequence[int]) -> Repor
             tuple(Photo(limit, *row) for limit, row in zip(limits, rows, strict=True))
             for rows in fields["photos"]
         ] or [(), ()]
-        detector = Detector(found["input_size"], found["used"], found["peak"], *photos)
+        detector = Detector(found["input_size"], *photos)
     return Report(
         cpu=cpu,
         file_bytes=fields["file"],
@@ -325,8 +326,9 @@ def _report(fields: Mapping[str, Any], cpu: Cpu, limits: Sequence[int]) -> Repor
         scratch_bytes=fields["scratch"],
         first_input_bytes=fields["first_input"],
         macs=fields["macs"],
-        used_bytes=fields["memory"]["used"],
-        peak_bytes=fields["memory"]["peak"],
+        shared_bytes=fields["memory"]["shared"],
+        own_bytes=fields["memory"]["own"],
+        loading_bytes=fields["memory"]["loading"],
         inputs=tuple(fields["inputs"]),
         outputs=tuple(fields["outputs"]),
         operators=tuple(

@@ -157,7 +157,8 @@ def memory_table(report: Report) -> str:
         )
         rows += [("", f"  {photo.described}, {kind}") for kind, photo in photos]
     rows += [
-        (f"{report.resident_bytes:,}", "in all, while it is loaded: pages counted whole"),
+        (f"{report.shared_bytes:,}", "shared by all sessions: model and tables, in whole pages"),
+        (f"{report.own_bytes:,}", "of each session that runs it: arena, scratch, the input again"),
     ]
     return table(rows, right=(0,))
 

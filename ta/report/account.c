@@ -28,6 +28,15 @@ bool account_take(struct account *account, size_t size)
 	return true;
 }
 
+bool account_try(struct account *account, size_t size)
+{
+	if (!account_take(account, size))
+		return false;
+	account->used -= footprint(size);
+
+	return true;
+}
+
 static void *account_alloc(void *ctx, size_t size)
 {
 	size_t rounded = (size + CML_MEMORY_ALIGN - 1) &

@@ -19,5 +19,7 @@ struct account {
 void account_init(struct account *account, size_t limit);
 /* Counts a block that is elsewhere. False: it does not fit. */
 bool account_take(struct account *account, size_t size);
+/* The same, for a moment. */
+bool account_try(struct account *account, size_t size);
 
 #endif /* REPORT_ACCOUNT_H */

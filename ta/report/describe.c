@@ -238,8 +238,9 @@ static void put_memory(CborEncoder *map, const struct report *report,
 
 	*error |= cbor_encode_text_stringz(map, "memory");
 	*error |= cbor_encoder_create_map(map, &fields, CborIndefiniteLength);
-	put_uint(&fields, "used", report->graph_used, error);
-	put_uint(&fields, "peak", report->prepare_peak, error);
+	put_uint(&fields, "shared", report->shared, error);
+	put_uint(&fields, "own", report->own, error);
+	put_uint(&fields, "loading", report->loading, error);
 	*error |= cbor_encoder_close_container(map, &fields);
 
 	*error |= cbor_encode_text_stringz(map, "detector");
@@ -247,8 +248,6 @@ static void put_memory(CborEncoder *map, const struct report *report,
 	put_text(&fields, "status", cml_status_name(report->detector_status),
 		 error);
 	put_uint(&fields, "input_size", report->input_size, error);
-	put_uint(&fields, "used", report->detector_used, error);
-	put_uint(&fields, "peak", report->detector_peak, error);
 	*error |= cbor_encoder_close_container(map, &fields);
 }
 

@@ -13,6 +13,7 @@
 
 #include "report.h"
 
+#define BOARD_SIZE	4096
 #define FILE_MAX_SIZE	(64u << 20)
 
 static uint8_t *read_file(const char *path, size_t *len)
@@ -47,49 +48,59 @@ out:
 	return data;
 }
 
-/* Running beside it: as a detector has it, and any other model would. */
-static void count_graph(struct report *report, uint8_t *copy)
+size_t network_extra(const struct cml_graph *graph)
 {
-	struct account account = { 0 };
-	const struct cml_allocator *allocator = &account.allocator;
+	size_t size = BOARD_SIZE;
 
-	account_init(&account, SIZE_MAX);
-	/* The model's own bytes, which are there already. */
-	account_take(&account, report->file.len);
-	memcpy(copy, report->file.ptr, report->file.len);
-	report->status = cml_graph_prepare(allocator, copy, report->file.len,
-					   report->cpu, &report->graph,
-					   &report->problem);
-	if (report->status)
-		return;
-	account_take(&account, cml_graph_arena_size(report->graph));
-	account_take(&account, cml_graph_scratch_size(report->graph));
-	report->graph_used = account.used;
-	report->prepare_peak = account.peak;
+	for (size_t i = 0; i < cml_graph_input_count(graph); i++)
+		size += cml_graph_input(graph, i).size;
+
+	return size;
 }
 
-static void count_detector(struct report *report, uint8_t *copy)
+static void count(struct report *report, uint8_t *copy)
+{
+	struct account account = { 0 };
+	size_t published = 0;
+
+	account_init(&account, SIZE_MAX);
+	account_take(&account, report->file.len);
+	report->status = cml_graph_prepare(&account.allocator, copy,
+					   report->file.len, report->cpu,
+					   &report->graph, &report->problem);
+	if (report->status)
+		return;
+	/* Shared as a copy; then the one that was prepared goes. */
+	published = GRAPH_HEAD + cml_graph_size(report->graph);
+	account_take(&account, published);
+	report->loading = account.peak;
+
+	account_init(&account, SIZE_MAX);
+	account_take(&account, report->file.len);
+	account_take(&account, published);
+	report->shared = account.used;
+	account_take(&account, cml_graph_arena_size(report->graph));
+	account_take(&account, cml_graph_scratch_size(report->graph));
+	account_take(&account, network_extra(report->graph));
+	report->own = account.used - report->shared;
+}
+
+static void try_detector(struct report *report)
 {
 	struct cml_detector *detector = NULL;
 	struct account account = { 0 };
 
 	account_init(&account, SIZE_MAX);
-	account_take(&account, report->file.len);
-	memcpy(copy, report->file.ptr, report->file.len);
-	report->detector_status = cml_detector_new(&account.allocator, copy,
-						   report->file.len,
-						   report->cpu, &detector,
-						   NULL);
-	report->detector_used = account.used;
-	report->detector_peak = account.peak;
+	report->detector_status = cml_detector_new(&account.allocator,
+						   report->graph, &detector);
 	if (!report->detector_status)
 		report->input_size = cml_graph_input(report->graph, 0).dims[1];
 	cml_detector_free(detector);
 }
 
 static void put_limits(CborEncoder *map, const struct report *report,
-		       uint8_t *copy, const struct photo_template *template,
-		       char **limits, CborError *error)
+		       const struct photo_template *template, char **limits,
+		       CborError *error)
 {
 	CborEncoder array = { 0 };
 	CborEncoder fields = { 0 };
@@ -97,11 +108,9 @@ static void put_limits(CborEncoder *map, const struct report *report,
 	*error |= cbor_encoder_create_array(map, &array, CborIndefiniteLength);
 	for (char **text = limits; *text; text++) {
 		size_t limit = strtoull(*text, NULL, 0);
-		struct photo_limit best = { 0 };
+		struct photo_limit best = photo_limit(report, template, limit ?
+						      limit : report->small);
 
-		memcpy(copy, report->file.ptr, report->file.len);
-		best = photo_limit(copy, report->file.len, report->cpu,
-				   template, limit ? limit : report->small);
 		*error |= cbor_encoder_create_array(&array, &fields, 4);
 		*error |= cbor_encode_uint(&fields, best.width);
 		*error |= cbor_encode_uint(&fields, best.height);
@@ -113,7 +122,7 @@ static void put_limits(CborEncoder *map, const struct report *report,
 }
 
 static bool put_photos(CborEncoder *map, struct report *report,
-		       uint8_t *copy, char **words, CborError *error)
+		       char **words, CborError *error)
 {
 	CborEncoder array = { 0 };
 	char **limits = words;
@@ -135,13 +144,10 @@ static bool put_photos(CborEncoder *map, struct report *report,
 			return false;
 		}
 		/* The first one decides: a baseline photo. */
-		if (!report->small) {
-			memcpy(copy, report->file.ptr, report->file.len);
-			report->small = photo_limit(copy, report->file.len,
-						    report->cpu, &template,
+		if (!report->small)
+			report->small = photo_limit(report, &template,
 						    SIZE_MAX).small_peak;
-		}
-		put_limits(&array, report, copy, &template, limits, error);
+		put_limits(&array, report, &template, limits, error);
 		free(file);
 	}
 	*error |= cbor_encoder_close_container(map, &array);
@@ -180,14 +186,14 @@ int main(int argc, char **argv)
 		return 2;
 	report.file = cml_bytes(file, len);
 
-	count_graph(&report, copy);
+	count(&report, copy);
 	if (report.graph)
-		count_detector(&report, copy);
+		try_detector(&report);
 	cbor_encoder_init_writer(&encoder, write_out, stdout);
 	error = cbor_encoder_create_map(&encoder, &map, CborIndefiniteLength);
 	describe_model(&map, &report, &error);
 	if (report.graph && !report.detector_status)
-		good = put_photos(&map, &report, copy, argv + 3, &error);
+		good = put_photos(&map, &report, argv + 3, &error);
 	error |= cbor_encoder_close_container(&encoder, &map);
 
 	return good && !error && !fflush(stdout) ? 0 : 1;

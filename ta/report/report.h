@@ -17,14 +17,24 @@ struct report {
 	enum cml_status status;
 	struct cml_graph_problem problem;
 	struct cml_graph *graph;	/* NULL: refused */
-	size_t graph_used;		/* with model, arena, scratch */
-	size_t prepare_peak;
+	/* Secure memory: pages counted whole, as the TA counts */
+	size_t shared;		/* model and graph, once for all sessions */
+	size_t own;		/* arena and scratch, of a session that runs it */
+	size_t loading;		/* at most, while it is loaded */
 	/* As an SSD detector; of no meaning unless the status is CML_OK */
 	enum cml_status detector_status;
-	size_t detector_used, detector_peak;
 	uint32_t input_size;
 	size_t small;		/* of a session with a small baseline photo */
 };
+
+/* Of the graph's block in the TA, before the graph: ta/inference/model.c. */
+#define GRAPH_HEAD	256
+
+/*
+ * What running a graph takes beside arena and scratch: a copy of the inputs,
+ * should another attempt be needed, and the workers' board.
+ */
+size_t network_extra(const struct cml_graph *graph);
 
 /* A file whose sides are to be changed: up to the end of its first header. */
 struct photo_template {
@@ -47,11 +57,8 @@ void describe_model(CborEncoder *map, const struct report *report,
 
 /* False if it is no JPEG that this code knows how to change. */
 bool photo_template(struct cml_bytes file, struct photo_template *template);
-/*
- * In a session that may have @limit bytes in all. Nothing fits: no sides.
- * The model has to be as it was on disk, and is not afterwards.
- */
-struct photo_limit photo_limit(uint8_t *model, size_t len, uint32_t cpu,
+/* In a session that may have @limit bytes in all. Nothing fits: no sides. */
+struct photo_limit photo_limit(const struct report *report,
 			       const struct photo_template *template,
 			       size_t limit);
 

@@ -281,7 +281,7 @@ def test_json_has_its_keys(capsys: pytest.CaptureFixture[str], program: Path) ->
     }
     assert set(found["bytes"]) == {
         *("file", "constants", "tables", "arena", "lower_bound", "free_arena"),
-        *("scratch_per_worker", "resident", "needed"),
+        *("scratch_per_worker", "shared", "own", "needed"),
     }
     (fit,) = found["fits"]
     assert fit["profile"] == "rpi3" and fit["sessions"] == 1
@@ -319,8 +319,9 @@ def test_photos_in_the_arena_alone_need_nothing_more(program: Path) -> None:
         assert photo.fits
         assert photo.peak_bytes <= detector.baseline[1].small_peak_bytes
     alone, unlimited = (detector.largest(limit)[1] for limit in limits)
-    # 3 bytes a pixel, of which 1.07 MiB are free: rows and Huffman tables take a little.
-    assert 0.75 * 1_123_648 < alone.width * alone.height * 3 < 1_123_648
+    # 3 bytes a pixel, of which 1.07 MiB are free: rows and Huffman tables take a little. Running
+    # the network takes the input again, which is free while the photo is decoded.
+    assert 0.75 * 1_123_648 < alone.width * alone.height * 3 < 1_123_648 + 131_072
     assert unlimited.width > 2 * alone.width
 
 
