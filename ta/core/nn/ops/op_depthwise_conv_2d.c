@@ -221,8 +221,8 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 }
 
 static const char *const kernel_names[] = {
-	[PORTABLE] = "portable", [NEON] = "neon", [S16] = "int16",
-	[F32] = "float32",
+	[PORTABLE] = "portable", [SCALAR] = "scalar", [NEON] = "neon",
+	[S16] = "int16", [F32] = "float32",
 };
 
 const struct cml_op_type cml_op_depthwise_conv_2d = {
