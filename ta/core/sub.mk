@@ -49,6 +49,7 @@ srcs-y += nn/ops/conv_s8_neon.c
 srcs-y += nn/ops/conv_s8_scalar.c
 srcs-y += nn/ops/copy.c
 srcs-y += nn/ops/depthwise_s8_neon.c
+srcs-y += nn/ops/depthwise_s8_scalar.c
 srcs-y += nn/ops/elements.c
 srcs-y += nn/ops/fixed16.c
 srcs-y += nn/ops/inverse_sqrt.c

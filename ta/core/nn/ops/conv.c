@@ -191,6 +191,23 @@ void cml_conv_set_fast(struct cml_conv *conv, int32_t patch)
 	}
 }
 
+/*
+ * A shift is 1 to 31 bits to the right, and of what is added to the product of
+ * sum and multiplier, each part has a magnitude below 2^61.
+ */
+bool cml_conv_one_product(const struct cml_conv *conv, int32_t channel,
+			  uint32_t magnitude)
+{
+	int32_t shift = conv->numbers[2 * conv->channels + channel];
+	int64_t offset = conv->output_zero_point - conv->min;
+	int64_t halves = offset < 0 ? -2 * offset : 2 * offset + 1;
+	int64_t bias = conv->numbers[channel];
+	int64_t sum = (bias < 0 ? -bias : bias) + 128 * (int64_t)magnitude;
+
+	return sum < INT64_C(1) << 31 && shift <= -1 && shift >= -31 &&
+	       halves < INT64_C(1) << (31 + shift);
+}
+
 struct cml_conv_call cml_conv_call(const struct cml_run *run,
 				   const struct cml_op *op, uint32_t tile)
 {
@@ -205,8 +222,7 @@ struct cml_conv_call cml_conv_call(const struct cml_run *run,
 		.multiplier = conv->numbers + conv->channels,
 		.shift = conv->numbers + 2 * conv->channels,
 		.scratch = run->scratch,
-		.pixels = cml_conv_pixels(op, tile, (uint32_t)conv->batch *
-						   conv->out_h * conv->out_w),
+		.pixels = cml_conv_pixels(op, conv, tile),
 	};
 }
 

@@ -2,41 +2,23 @@
 /*
  * Convolution by plain multiplication: three pixels in one of 64 bits.
  *
- * A word has the values of three pixels in fields of 21 bits, each added to
- * what is above it, so a negative value borrows from there. The word times a
- * weight is the three products in the same form, and sums of such words are
- * the sums in the same form, as long as each fits in its field. It does for
- * conv->run of products. Sums start at half of a field's range, so that in the
- * end none is negative and the fields can be cut out.
+ * Words are as conv_word.h has them. Sums fit in fields for conv->run of
+ * products.
  *
  * The output is made in tiles of 12 pixels times 4 channels; what is left of
  * the pixels, in tiles of 6 or of 3. Values under the kernel are gathered into
  * (patch, words) words; weights were packed to (out_c / 4, patch, 4). Both
  * patches are whole steps: weights there are zeros.
- *
- * All of this is for emulators, which have the 64-bit multiplication of their
- * host, but SMMLA and the like only as calls. They translate a stretch of code
- * without branches at a time, and move registers from and to memory at its
- * ends; within it they take the instructions as they come. Hence the long
- * bodies of loops, and their order: as much as possible onto one sum before
- * the next one.
  */
 #include <string.h>
 
-#include "conv.h"
+#include "conv_word.h"
 
-#define FIELD_BITS	21
-#define FIELD_MASK	((UINT64_C(1) << FIELD_BITS) - 1)
-#define FIELD_PIXELS	3
-#define HALF		(UINT64_C(1) << (FIELD_BITS - 1))
-#define HALVES		(HALF | HALF << FIELD_BITS | HALF << 2 * FIELD_BITS)
 #define WORDS		4
 #define PIXELS		(WORDS * FIELD_PIXELS)
 #define CHANNELS	4
 #define STEP		4	/* patches are whole multiples */
 #define BLOCK		8	/* values that are put into words at once */
-/* So that what is constant at the call is constant inside */
-#define INLINE		inline __attribute__((always_inline))
 
 static size_t whole(size_t size, size_t part)
 {
@@ -105,30 +87,6 @@ static bool run_fits(const int8_t *weights, size_t channels, size_t patch,
 	return true;
 }
 
-/*
- * No sum wraps, a shift is 1 to 31 bits to the right, and of what is added to
- * the product each part has a magnitude below 2^61: see scale_of().
- */
-static bool one_product(const struct cml_conv *conv, const int8_t *weights,
-			size_t patch)
-{
-	const int32_t *shift = conv->numbers + 2 * conv->channels;
-	int64_t offset = conv->output_zero_point - conv->min;
-	int64_t halves = offset < 0 ? -2 * offset : 2 * offset + 1;
-
-	for (int32_t c = 0; c < conv->out_c; c++, weights += patch) {
-		int64_t bias = conv->numbers[c];
-		int64_t sum = (bias < 0 ? -bias : bias) +
-			      128 * (int64_t)magnitude(weights, patch);
-
-		if (sum >= INT64_C(1) << 31 || shift[c] > -1 ||
-		    shift[c] < -31 || halves >= INT64_C(1) << (31 + shift[c]))
-			return false;
-	}
-
-	return true;
-}
-
 void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights)
 {
 	size_t patch = cml_conv_patch(conv);
@@ -138,11 +96,11 @@ void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights)
 	while (run > 60 && !run_fits(weights, conv->out_c, patch, run))
 		run = run > 120 ? whole(run / 2, STEP) : 60;
 	conv->run = run;
-	conv->one_product = one_product(conv, weights, patch);
+	conv->one_product = true;
+	for (int32_t c = 0; c < conv->out_c; c++, weights += patch)
+		if (!cml_conv_one_product(conv, c, magnitude(weights, patch)))
+			conv->one_product = false;
 }
-
-/* Byte @i of eight, lowest first, as the machines this runs on have it */
-#define BYTE(eight, i)	((uint64_t)(int64_t)(int8_t)((eight) >> 8 * (i)))
 
 /* Word @at of (patch, @count) words, from the rows of its three pixels. */
 static void fill_words(const int8_t *const rows[FIELD_PIXELS], size_t patch,
@@ -166,8 +124,6 @@ static void fill_words(const int8_t *const rows[FIELD_PIXELS], size_t patch,
 	}
 }
 
-/* The barrier keeps the compiler from another order. */
-#define BARRIER(x)	__asm__ volatile("" : "+r"(x))
 #define ONTO(sum, word, weight) \
 	do { \
 		(sum) += (word) * (weight); \
@@ -230,90 +186,16 @@ static INLINE void multiply(const uint64_t *words, const int8_t *weights,
 }
 
 
-/* From the sums of a channel to its outputs, if conv->one_product. */
-struct scale {
-	int64_t multiplier, addend;
-	int64_t rest;		/* of the addend, which is not the product's */
-	int32_t shift;		/* 32 to 62 */
-};
-
-/*
- * Both roundings of cml_quant_scale() are one, of a product of 64 bits: a
- * floor of a floor is a floor. Added to the product are the bias, less what
- * sums start with (@start), a half for each rounding, and the zero point, less
- * the least output.
- */
-static INLINE struct scale scale_of(const struct cml_conv_call *call,
-				    int32_t c, int64_t start)
-{
-	int32_t shift = 31 - call->shift[c];
-	int64_t offset = call->conv->output_zero_point - call->conv->min;
-	int64_t rest = (2 * offset + 1) * (INT64_C(1) << (shift - 1));
-
-	return (struct scale){
-		.multiplier = call->multiplier[c],
-		.addend = (call->bias[c] - start) * call->multiplier[c] +
-			  (1 << 30) + rest,
-		.rest = rest,
-		.shift = shift,
-	};
-}
-
-/* What all channels have in common. */
-struct limits {
-	int64_t range;		/* largest output less the least */
-	uint32_t max;		/* the largest one and 128, in each byte */
-	/*
-	 * The second rounding takes halves away from zero: of a negative
-	 * number, what the first one made is one less. Where outputs below the
-	 * zero point are clamped, that makes no difference.
-	 */
-	bool clamped;
-};
-
-static inline struct limits limits_of(const struct cml_conv *conv)
-{
-	return (struct limits){
-		.range = conv->max - conv->min,
-		.max = (conv->max + 128) * UINT32_C(0x01010101),
-		.clamped = conv->min >= conv->output_zero_point,
-	};
-}
-
-/*
- * How far the output is from the largest. Signs are cheaper than comparisons,
- * which barriers keep the compiler from.
- */
-static INLINE uint32_t below_max(int64_t sum, const struct scale *scale,
-				 int64_t range, bool clamped)
-{
-	int64_t product = sum * scale->multiplier + scale->addend;
-	int64_t sign = 0;
-
-	if (!clamped) {
-		sign = (product - scale->rest) >> 63;
-		product += sign & -(INT64_C(1) << 31);
-	}
-	product >>= scale->shift;
-	sign = product >> 63;
-	BARRIER(sign);
-	product = range - (product & ~sign);
-	sign = product >> 63;
-	BARRIER(sign);
-
-	return product & ~sign;
-}
-
 /* Four channels of a pixel. */
 static INLINE void put(const int64_t sums[CHANNELS],
-		       const struct scale scales[CHANNELS],
-		       struct limits limits, bool clamped, int8_t *output)
+		       const struct cml_scale scales[CHANNELS],
+		       struct cml_limits limits, bool clamped, int8_t *output)
 {
 	uint32_t four = 0;
 
 #pragma GCC unroll 4
 	for (size_t c = 0; c < CHANNELS; c++)
-		four |= below_max(sums[c], &scales[c], limits.range, clamped)
+		four |= cml_below_max(sums[c], &scales[c], limits.range, clamped)
 			<< 8 * c;
 	/* No byte borrows; the lowest is the first. */
 	four = (limits.max - four) ^ UINT32_C(0x80808080);
@@ -322,8 +204,8 @@ static INLINE void put(const int64_t sums[CHANNELS],
 
 /* From words (@count, 4) of all products, to pixels @stride bytes apart. */
 static INLINE void put_words(const uint64_t *words, size_t count,
-			     const struct scale scales[CHANNELS],
-			     struct limits limits, bool clamped,
+			     const struct cml_scale scales[CHANNELS],
+			     struct cml_limits limits, bool clamped,
 			     int8_t *output, size_t stride)
 {
 	for (; count; count--, words += CHANNELS) {
@@ -344,14 +226,14 @@ static INLINE void put_words(const uint64_t *words, size_t count,
 }
 
 static void put_direct(const struct cml_conv_call *call, const uint64_t *words,
-		       size_t count, int32_t first, struct limits limits,
+		       size_t count, int32_t first, struct cml_limits limits,
 		       int8_t *output, size_t stride)
 {
-	struct scale scales[CHANNELS];
+	struct cml_scale scales[CHANNELS];
 
 #pragma GCC unroll 4
 	for (size_t c = 0; c < CHANNELS; c++)
-		scales[c] = scale_of(call, first + c, HALF);
+		scales[c] = cml_scale_of(call, first + c, HALF);
 	if (limits.clamped)
 		put_words(words, count, scales, limits, true, output, stride);
 	else
@@ -380,14 +262,14 @@ static void add_words(const uint64_t *words, size_t count, int32_t *sums)
 }
 
 static void put_sums(const struct cml_conv_call *call, const int32_t *sums,
-		     size_t pixels, int32_t first, struct limits limits,
+		     size_t pixels, int32_t first, struct cml_limits limits,
 		     int8_t *output, size_t stride)
 {
-	struct scale scales[CHANNELS];
+	struct cml_scale scales[CHANNELS];
 
 #pragma GCC unroll 4
 	for (size_t c = 0; c < CHANNELS; c++)
-		scales[c] = scale_of(call, first + c, 0);
+		scales[c] = cml_scale_of(call, first + c, 0);
 	for (; pixels; pixels--, sums += CHANNELS, output += stride) {
 		int64_t four[CHANNELS] = { sums[0], sums[1], sums[2], sums[3] };
 
@@ -436,7 +318,7 @@ static INLINE void all_channels(const struct cml_conv_call *call,
 {
 	const struct cml_conv *conv = call->conv;
 	const int8_t *weights = call->weights;
-	struct limits limits = limits_of(conv);
+	struct cml_limits limits = cml_limits_of(conv);
 	size_t patch = whole_patch(conv);
 	bool direct = conv->one_product && conv->run >= patch;
 

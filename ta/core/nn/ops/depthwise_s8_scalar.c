@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Depthwise convolution by plain multiplication: three neighbouring outputs of
+ * a channel in one word, as conv_word.h has it. For kernels of 3 x 3.
+ *
+ * Eight channels at a time, and some rows of the output. The rows of the input
+ * under them are made into words: for a stride of 1, word i has the columns
+ * that the first tap of outputs 3i, 3i + 1 and 3i + 2 reads; other taps' words
+ * are cut from two that follow each other. For a stride of 2 there are two
+ * such rows, of the columns that the first tap reads and of those between.
+ * Values in words have 128 added, so that none borrows from the next.
+ */
+#include <string.h>
+
+#include "conv_word.h"
+
+#define GROUP		CML_DEPTHWISE_SCALAR_GROUP
+#define KERNEL		3
+#define TAPS		(KERNEL * KERNEL)
+#define MAX_ROWS	8	/* of the output, at once */
+#define WORDS_SIZE	24576	/* of what is made of them, if it can be */
+#define SIGNS		UINT64_C(0x8080808080808080)
+
+/* Words of a row: (words, strides_w, channels), one more than is output */
+static size_t row_words(const struct cml_conv *conv)
+{
+	size_t words = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS;
+
+	return (words + 1) * conv->stride_w * GROUP;
+}
+
+static size_t input_rows(const struct cml_conv *conv, size_t rows)
+{
+	return (rows - 1) * conv->stride_h + KERNEL;
+}
+
+static size_t most_rows(const struct cml_conv *conv)
+{
+	size_t size = row_words(conv) * sizeof(uint64_t);
+	size_t rows = MAX_ROWS;
+
+	while (rows > 1 && input_rows(conv, rows) * size > WORDS_SIZE)
+		rows--;
+
+	return rows;
+}
+
+/* Words of rows, and outputs (rows, pixels up to whole words, channels). */
+size_t cml_depthwise_s8_scalar_scratch(const struct cml_conv *conv)
+{
+	size_t rows = most_rows(conv);
+
+	return row_words(conv) * sizeof(uint64_t) * input_rows(conv, rows) +
+	       rows * (conv->out_w + FIELD_PIXELS) * GROUP;
+}
+
+static inline uint64_t load(const int8_t *from)
+{
+	uint64_t eight = 0;
+
+	memcpy(&eight, from, sizeof(eight));
+
+	return eight ^ SIGNS;
+}
+
+/* Eight words from eight channels of three pixels. */
+static INLINE void put_words(const int8_t *first, const int8_t *second,
+			     const int8_t *third, uint64_t *words)
+{
+	uint64_t a = load(first);
+	uint64_t b = load(second);
+	uint64_t c = load(third);
+
+#pragma GCC unroll 8
+	for (size_t i = 0; i < GROUP; i++) {
+		uint64_t word = a >> 8 * i & 0xff;
+
+		word |= (b >> 8 * i & 0xff) << FIELD_BITS;
+		word |= (c >> 8 * i & 0xff) << 2 * FIELD_BITS;
+		BARRIER(word);
+		words[i] = word;
+	}
+}
+
+/* Column @x of a row (in_w, in_c) */
+static const int8_t *column(const struct cml_conv *conv, const int8_t *row,
+			    int32_t x, const int8_t *padding)
+{
+	return x >= 0 && x < conv->in_w ? row + (size_t)x * conv->in_c :
+	       padding;
+}
+
+/* All words of a row (in_w, in_c), from its first channel of eight. */
+static void fill_row(const struct cml_conv *conv, const int8_t *row,
+		     uint64_t *words)
+{
+	int32_t stride = conv->stride_w;
+	int32_t step = 2 * stride;	/* to the last column of a word */
+	size_t count = row_words(conv) / GROUP;
+	int32_t x = -conv->pad_w;
+	int8_t padding[GROUP];
+
+	memset(padding, conv->input_zero_point, GROUP);
+	for (size_t i = 0; i < count; i++, words += GROUP) {
+		const int8_t *first = padding;
+		const int8_t *second = padding;
+		const int8_t *third = padding;
+
+		if (x >= 0 && x + step < conv->in_w) {
+			first = row + (size_t)x * conv->in_c;
+			second = first + (size_t)stride * conv->in_c;
+			third = first + (size_t)step * conv->in_c;
+		} else {
+			first = column(conv, row, x, padding);
+			second = column(conv, row, x + stride, padding);
+			third = column(conv, row, x + step, padding);
+		}
+		put_words(first, second, third, words);
+		/* Of a stride of 2, to what is between; of 1, to the next. */
+		x += stride == 2 && i % 2 == 0 ? 1 : FIELD_PIXELS * stride -
+						     (stride - 1);
+	}
+}
+
+/* A row of padding. */
+static void pad_row(const struct cml_conv *conv, uint64_t *words)
+{
+	uint64_t value = conv->input_zero_point + 128;
+	uint64_t word = value | value << FIELD_BITS | value << 2 * FIELD_BITS;
+	size_t count = row_words(conv);
+
+	for (size_t i = 0; i < count; i++)
+		words[i] = word;
+}
+
+/* One channel of a tile, whose words and outputs are 8 apart. */
+struct channel {
+	const struct cml_conv *conv;
+	uint64_t weights[TAPS];
+	struct cml_scale scale;
+	int64_t range;
+	const uint64_t *words;
+	uint8_t *below;		/* how far outputs are from the largest one */
+	size_t rows;
+};
+
+/* Onto the sum, three taps of a row; @next follows @word. */
+#define THREE(sum, weights, row, stride, word, next) \
+	do { \
+		(sum) += (word) * (weights)[KERNEL * (row)]; \
+		if ((stride) == 1) { \
+			(sum) += ((word) >> FIELD_BITS | \
+				  (next) << 2 * FIELD_BITS) * \
+				 (weights)[KERNEL * (row) + 1]; \
+			(sum) += ((word) >> 2 * FIELD_BITS | \
+				  (next) << FIELD_BITS) * \
+				 (weights)[KERNEL * (row) + 2]; \
+		} else { \
+			(sum) += (between) * (weights)[KERNEL * (row) + 1]; \
+			(sum) += ((word) >> FIELD_BITS | \
+				  (next) << 2 * FIELD_BITS) * \
+				 (weights)[KERNEL * (row) + 2]; \
+		} \
+		BARRIER(sum); \
+		(word) = (next); \
+	} while (0)
+
+static INLINE void channel_rows(const struct channel *at, size_t stride,
+				bool clamped)
+{
+	const struct cml_conv *conv = at->conv;
+	const struct channel own = *at;		/* nothing changes it */
+	const uint64_t *weights = own.weights;
+	size_t pitch = row_words(conv);
+	size_t count = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS;
+	uint8_t *below = at->below;
+	uint64_t between = 0;
+
+	for (size_t row = 0; row < at->rows; row++) {
+		const uint64_t *row0 = at->words + row * conv->stride_h * pitch;
+		const uint64_t *row1 = row0 + pitch;
+		const uint64_t *row2 = row1 + pitch;
+		uint64_t word0 = *row0;
+		uint64_t word1 = *row1;
+		uint64_t word2 = *row2;
+		size_t left = count;
+
+		do {
+			uint64_t sum = HALVES;
+			uint64_t next = 0;
+
+			if (stride == 2)
+				between = row0[GROUP];
+			row0 += stride * GROUP;
+			next = *row0;
+			THREE(sum, weights, 0, stride, word0, next);
+			if (stride == 2)
+				between = row1[GROUP];
+			row1 += stride * GROUP;
+			next = *row1;
+			THREE(sum, weights, 1, stride, word1, next);
+			if (stride == 2)
+				between = row2[GROUP];
+			row2 += stride * GROUP;
+			next = *row2;
+			THREE(sum, weights, 2, stride, word2, next);
+
+			below[0] = cml_below_max(sum & FIELD_MASK, &own.scale,
+						 own.range, clamped);
+			below[GROUP] = cml_below_max(
+					sum >> FIELD_BITS & FIELD_MASK,
+					&own.scale, own.range, clamped);
+			below[2 * GROUP] = cml_below_max(
+					sum >> 2 * FIELD_BITS & FIELD_MASK,
+					&own.scale, own.range, clamped);
+			below += FIELD_PIXELS * GROUP;
+			left--;
+			BARRIER(left);
+		} while (left);
+	}
+}
+
+static __attribute__((noinline)) void run_channel(const struct channel *at, bool clamped)
+{
+	if (at->conv->stride_w == 1 && clamped)
+		channel_rows(at, 1, true);
+	else if (at->conv->stride_w == 1)
+		channel_rows(at, 1, false);
+	else if (clamped)
+		channel_rows(at, 2, true);
+	else
+		channel_rows(at, 2, false);
+}
+
+/* Channel @c, which is number @index of the tile. */
+static void one_channel(const struct cml_conv_call *call, int32_t c,
+			size_t index, const uint64_t *words, size_t rows,
+			uint8_t *below)
+{
+	const struct cml_conv *conv = call->conv;
+	struct cml_limits limits = cml_limits_of(conv);
+	struct channel at = {
+		.conv = conv, .range = limits.range, .words = words + index,
+		.below = below + index, .rows = rows,
+	};
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < TAPS; i++) {
+		int64_t weight = call->weights[i * conv->out_c + c];
+
+		at.weights[i] = weight;
+		sum += weight;
+	}
+	at.scale = cml_scale_of(call, c, HALF + 128 * sum);
+	run_channel(&at, limits.clamped);
+}
+
+/* Eight channels from @c on, of @rows rows of an image from row @oy on. */
+static void group(const struct cml_conv_call *call, int32_t c,
+		  const int8_t *image, int32_t oy, size_t rows, int8_t *output)
+{
+	const struct cml_conv *conv = call->conv;
+	uint64_t max = (conv->max + 128) * UINT64_C(0x0101010101010101);
+	size_t width = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS *
+		       FIELD_PIXELS;
+	size_t count = input_rows(conv, rows);
+	uint64_t *words = call->scratch;
+	uint8_t *below = (uint8_t *)(words + count * row_words(conv));
+
+	for (size_t i = 0; i < count; i++) {
+		int32_t y = oy * conv->stride_h - conv->pad_h + i;
+		size_t line = (size_t)y * conv->in_w * conv->in_c;
+
+		if (y >= 0 && y < conv->in_h)
+			fill_row(conv, image + line + c,
+				 words + i * row_words(conv));
+		else
+			pad_row(conv, words + i * row_words(conv));
+	}
+	for (size_t i = 0; i < GROUP; i++)
+		one_channel(call, c + i, i, words, rows, below);
+	for (size_t i = 0; i < rows; i++, below += width * GROUP) {
+		for (int32_t x = 0; x < conv->out_w; x++) {
+			uint64_t eight = 0;
+
+			memcpy(&eight, below + x * GROUP, GROUP);
+			eight = (max - eight) ^ SIGNS;
+			memcpy(output + c, &eight, GROUP);
+			output += conv->out_c;
+		}
+	}
+}
+
+void cml_depthwise_s8_scalar(const struct cml_conv_call *call)
+{
+	const struct cml_conv *conv = call->conv;
+	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
+	int32_t limit = most_rows(conv);
+	int32_t line = call->pixels.begin / conv->out_w;
+	int32_t end = call->pixels.end / conv->out_w;
+	/* The last group may overlap the one before. */
+	int32_t last = conv->out_c - GROUP;
+
+	while (line < end) {
+		const int8_t *image = call->input +
+				      line / conv->out_h * image_size;
+		int8_t *output = call->output +
+				 (size_t)line * conv->out_w * conv->out_c;
+		int32_t oy = line % conv->out_h;
+		int32_t rows = end - line;
+
+		if (rows > limit)
+			rows = limit;
+		if (rows > conv->out_h - oy)
+			rows = conv->out_h - oy;
+		for (int32_t c = 0; c < conv->out_c; c += GROUP)
+			group(call, c < last ? c : last, image, oy, rows,
+			      output);
+		line += rows;
+	}
+}
