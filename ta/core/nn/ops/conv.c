@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "conv.h"
+#include "one_product.h"
 
 /* Of numbers by channel */
 #define S8_ARRAYS	3
@@ -191,21 +192,44 @@ void cml_conv_set_fast(struct cml_conv *conv, int32_t patch)
 	}
 }
 
-/*
- * A shift is 1 to 31 bits to the right, and of what is added to the product of
- * sum and multiplier, each part has a magnitude below 2^61.
- */
+/* Eight at a time, in the bytes of a word: loading a model waits for this. */
+uint32_t cml_conv_magnitude(const int8_t *weights, size_t count)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	const uint64_t bytes = UINT64_C(0x00ff00ff00ff00ff);
+	const uint64_t halves = UINT64_C(0x0000ffff0000ffff);
+	uint64_t sum = 0;
+
+	for (; count >= 8; count -= 8, weights += 8) {
+		uint64_t eight = 0;
+		uint64_t signs = 0;
+
+		memcpy(&eight, weights, sizeof(eight));
+		signs = eight >> 7 & ones;
+		/* No byte carries: 128 is as far as it gets. */
+		eight = (eight ^ signs * 255) + signs;
+		eight = (eight & bytes) + (eight >> 8 & bytes);
+		sum += (eight & halves) + (eight >> 16 & halves);
+	}
+	sum = (uint32_t)sum + (sum >> 32);
+	for (; count; count--, weights++)
+		sum += *weights < 0 ? -*weights : *weights;
+
+	return sum;
+}
+
 bool cml_conv_one_product(const struct cml_conv *conv, int32_t channel,
 			  uint32_t magnitude)
 {
-	int32_t shift = conv->numbers[2 * conv->channels + channel];
-	int64_t offset = conv->output_zero_point - conv->min;
-	int64_t halves = offset < 0 ? -2 * offset : 2 * offset + 1;
+	struct cml_factor factor = {
+		.multiplier = conv->numbers[conv->channels + channel],
+		.shift = conv->numbers[2 * conv->channels + channel],
+	};
 	int64_t bias = conv->numbers[channel];
 	int64_t sum = (bias < 0 ? -bias : bias) + 128 * (int64_t)magnitude;
 
-	return sum < INT64_C(1) << 31 && shift <= -1 && shift >= -31 &&
-	       halves < INT64_C(1) << (31 + shift);
+	return sum < INT64_C(1) << 31 &&
+	       cml_scale_fits(factor, conv->output_zero_point, conv->min);
 }
 
 struct cml_conv_call cml_conv_call(const struct cml_run *run,

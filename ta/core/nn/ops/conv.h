@@ -138,9 +138,11 @@ void cml_conv_s16(const struct cml_run *run, const struct cml_op *op,
 void cml_depthwise_s16(const struct cml_run *run, const struct cml_op *op,
 		       uint32_t tile);
 
+/* Sum of the magnitudes of up to CML_CONV_MAX_PATCH weights. */
+uint32_t cml_conv_magnitude(const int8_t *weights, size_t count);
 /*
  * Whether a channel's sums, of weights whose magnitudes sum up to @magnitude,
- * do not wrap, and outputs follow from them as conv_word.h does it.
+ * do not wrap, and outputs follow from them as one_product.h does it.
  */
 bool cml_conv_one_product(const struct cml_conv *conv, int32_t channel,
 			  uint32_t magnitude);

@@ -19,6 +19,8 @@
 #define CHANNELS	4
 #define STEP		4	/* patches are whole multiples */
 #define BLOCK		8	/* values that are put into words at once */
+#define MAX_TILES	8
+#define TILES_SIZE	16384	/* of their words, if that is possible */
 
 static size_t whole(size_t size, size_t part)
 {
@@ -30,12 +32,22 @@ static size_t whole_patch(const struct cml_conv *conv)
 	return whole(cml_conv_patch(conv), STEP);
 }
 
+/* At once, with the same weights: what of them stays near the processor. */
+static size_t most_tiles(const struct cml_conv *conv)
+{
+	size_t room = whole(cml_conv_patch(conv), BLOCK);
+	size_t tiles = TILES_SIZE / (room * WORDS * sizeof(uint64_t));
+
+	return tiles > MAX_TILES ? MAX_TILES : tiles ? tiles : 1;
+}
+
 /* Words, and the values of each pixel in a row. */
 size_t cml_conv_s8_scalar_scratch(const struct cml_conv *conv)
 {
 	size_t room = whole(cml_conv_patch(conv), BLOCK);
 
-	return room * WORDS * sizeof(uint64_t) + room * PIXELS;
+	return room * WORDS * sizeof(uint64_t) * most_tiles(conv) +
+	       room * PIXELS;
 }
 
 size_t cml_conv_s8_scalar_packed_size(const struct cml_conv *conv)
@@ -43,30 +55,30 @@ size_t cml_conv_s8_scalar_packed_size(const struct cml_conv *conv)
 	return whole(conv->out_c, CHANNELS) * whole_patch(conv);
 }
 
+/* Where there are fewer channels, the last is repeated, and its sums unused. */
 void cml_conv_s8_scalar_pack(const struct cml_conv *conv, const int8_t *from,
 			     int8_t *to)
 {
 	size_t patch = cml_conv_patch(conv);
-	size_t padded = whole_patch(conv);
+	size_t padding = (whole_patch(conv) - patch) * CHANNELS;
+	int32_t last = conv->out_c - 1;
 
-	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
-		for (size_t k = 0; k < padded; k++) {
-			for (int32_t c = first; c < first + CHANNELS; c++)
-				*to++ = c < conv->out_c && k < patch ?
-					from[c * patch + k] : 0;
+	for (int32_t c = 0; c <= last; c += CHANNELS) {
+		const uint8_t *row0 = (const uint8_t *)from + c * patch;
+		const uint8_t *row1 = row0 + (c + 1 <= last ? patch : 0);
+		const uint8_t *row2 = row1 + (c + 2 <= last ? patch : 0);
+		const uint8_t *row3 = row2 + (c + 3 <= last ? patch : 0);
+
+		for (size_t k = 0; k < patch; k++, to += CHANNELS) {
+			uint32_t four = row0[k] | row1[k] << 8 |
+					row2[k] << 16 |
+					(uint32_t)row3[k] << 24;
+
+			memcpy(to, &four, CHANNELS);
 		}
+		memset(to, 0, padding);
+		to += padding;
 	}
-}
-
-/* Sum of them: at most 2^23 */
-static uint32_t magnitude(const int8_t *weights, size_t count)
-{
-	uint32_t sum = 0;
-
-	for (size_t k = 0; k < count; k++)
-		sum += weights[k] < 0 ? -weights[k] : weights[k];
-
-	return sum;
 }
 
 /* Whether sums of @run products fit in a field, whatever the inputs. */
@@ -77,7 +89,7 @@ static bool run_fits(const int8_t *weights, size_t channels, size_t patch,
 		for (size_t begin = 0; begin < patch; begin += run) {
 			size_t end = patch - begin < run ? patch : begin + run;
 
-			if (128 * magnitude(weights + begin, end - begin) >=
+			if (128 * cml_conv_magnitude(weights + begin, end - begin) >=
 			    HALF)
 				return false;
 		}
@@ -98,7 +110,7 @@ void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights)
 	conv->run = run;
 	conv->one_product = true;
 	for (int32_t c = 0; c < conv->out_c; c++, weights += patch)
-		if (!cml_conv_one_product(conv, c, magnitude(weights, patch)))
+		if (!cml_conv_one_product(conv, c, cml_conv_magnitude(weights, patch)))
 			conv->one_product = false;
 }
 
@@ -186,20 +198,23 @@ static INLINE void multiply(const uint64_t *words, const int8_t *weights,
 }
 
 
-/* Four channels of a pixel. */
-static INLINE void put(const int64_t sums[CHANNELS],
+/* Four channels of a pixel; @words has them in the field at bit @at. */
+static INLINE void put(const uint64_t words[CHANNELS], uint32_t at,
 		       const struct cml_scale scales[CHANNELS],
 		       struct cml_limits limits, bool clamped, int8_t *output)
 {
-	uint32_t four = 0;
+	uint64_t four = 0;
+	uint32_t bytes = 0;
 
 #pragma GCC unroll 4
-	for (size_t c = 0; c < CHANNELS; c++)
-		four |= cml_below_max(sums[c], &scales[c], limits.range, clamped)
-			<< 8 * c;
+	for (size_t c = 0; c < CHANNELS; c++) {
+		four |= cml_below_max(words[c] >> at & FIELD_MASK, &scales[c],
+				      limits.range, clamped) << 8 * c;
+		BARRIER(four);
+	}
 	/* No byte borrows; the lowest is the first. */
-	four = (limits.max - four) ^ UINT32_C(0x80808080);
-	memcpy(output, &four, sizeof(four));
+	bytes = (limits.max - four) ^ UINT32_C(0x80808080);
+	memcpy(output, &bytes, sizeof(bytes));
 }
 
 /* From words (@count, 4) of all products, to pixels @stride bytes apart. */
@@ -208,36 +223,21 @@ static INLINE void put_words(const uint64_t *words, size_t count,
 			     struct cml_limits limits, bool clamped,
 			     int8_t *output, size_t stride)
 {
-	for (; count; count--, words += CHANNELS) {
-		int64_t sums[FIELD_PIXELS][CHANNELS];
+	do {
+		uint64_t four[CHANNELS] = {
+			words[0], words[1], words[2], words[3],
+		};
 
-#pragma GCC unroll 4
-		for (size_t c = 0; c < CHANNELS; c++) {
-			sums[0][c] = words[c] & FIELD_MASK;
-			sums[1][c] = words[c] >> FIELD_BITS & FIELD_MASK;
-			sums[2][c] = words[c] >> 2 * FIELD_BITS;
-		}
-#pragma GCC unroll 3
-		for (size_t i = 0; i < FIELD_PIXELS; i++) {
-			put(sums[i], scales, limits, clamped, output);
-			output += stride;
-		}
-	}
-}
-
-static void put_direct(const struct cml_conv_call *call, const uint64_t *words,
-		       size_t count, int32_t first, struct cml_limits limits,
-		       int8_t *output, size_t stride)
-{
-	struct cml_scale scales[CHANNELS];
-
-#pragma GCC unroll 4
-	for (size_t c = 0; c < CHANNELS; c++)
-		scales[c] = cml_scale_of(call, first + c, HALF);
-	if (limits.clamped)
-		put_words(words, count, scales, limits, true, output, stride);
-	else
-		put_words(words, count, scales, limits, false, output, stride);
+		put(four, 0, scales, limits, clamped, output);
+		output += stride;
+		put(four, FIELD_BITS, scales, limits, clamped, output);
+		output += stride;
+		put(four, 2 * FIELD_BITS, scales, limits, clamped, output);
+		output += stride;
+		words += CHANNELS;
+		count--;
+		BARRIER(count);
+	} while (count);
 }
 
 /* Onto sums (pixels, 4), what the words of one run are. */
@@ -267,14 +267,13 @@ static void put_sums(const struct cml_conv_call *call, const int32_t *sums,
 {
 	struct cml_scale scales[CHANNELS];
 
-#pragma GCC unroll 4
 	for (size_t c = 0; c < CHANNELS; c++)
 		scales[c] = cml_scale_of(call, first + c, 0);
-	for (; pixels; pixels--, sums += CHANNELS, output += stride) {
-		int64_t four[CHANNELS] = { sums[0], sums[1], sums[2], sums[3] };
-
-		put(four, scales, limits, false, output);
-	}
+	for (; pixels; pixels--, output += stride)
+		for (size_t c = 0; c < CHANNELS; c++)
+			output[c] = call->conv->max -
+				    cml_below_max(*sums++, &scales[c],
+						  limits.range, false);
 }
 
 /* The same for any numbers. */
@@ -308,58 +307,123 @@ static void copy_some(const int8_t *from, size_t pixels, size_t channels,
 			output[c] = from[c];
 }
 
+/* Tiles with all their inputs, of up to @count words' pixels each. */
+struct tiles {
+	const struct cml_conv_call *call;
+	const uint64_t *words;	/* (tiles, patch, count) */
+	size_t pitch;		/* words from tile to tile */
+	size_t tiles;
+	size_t pixels;		/* of one tile */
+	int8_t *output;		/* (tiles * pixels, out_c) */
+};
+
+/* Four channels of one tile, by runs of products. */
+static INLINE void by_runs(const struct tiles *at, const uint64_t *words,
+			   const int8_t *weights, size_t count, size_t step,
+			   int32_t first, int8_t *output, size_t stride)
+{
+	const struct cml_conv_call *call = at->call;
+	const struct cml_conv *conv = call->conv;
+	size_t left = whole_patch(conv);
+	uint64_t products[WORDS * CHANNELS];
+	int32_t sums[PIXELS * CHANNELS];
+
+	memset(sums, 0, sizeof(sums));
+	while (left) {
+		size_t values = left < conv->run ? left : conv->run;
+
+		multiply(words, weights, values, count, step, products);
+		words += count * values;
+		weights += CHANNELS * values;
+		left -= values;
+		add_words(products, count, sums);
+	}
+	if (conv->one_product)
+		put_sums(call, sums, at->pixels, first, cml_limits_of(conv),
+			 output, stride);
+	else
+		put_any(call, sums, at->pixels, first, output, stride);
+}
+
 /*
- * All channels of up to @count words' pixels.
+ * Channels from @first on of all tiles.
  * Stack: 700 bytes, among them the words and sums of a tile.
  */
-static INLINE void all_channels(const struct cml_conv_call *call,
-				const uint64_t *words, size_t count,
-				size_t step, size_t pixels, int8_t *output)
+static INLINE void four_channels(const struct tiles *at, const int8_t *weights,
+				 size_t count, size_t step, int32_t first,
+				 bool direct, bool clamped)
 {
+	const struct cml_conv_call *call = at->call;
 	const struct cml_conv *conv = call->conv;
-	const int8_t *weights = call->weights;
 	struct cml_limits limits = cml_limits_of(conv);
 	size_t patch = whole_patch(conv);
-	bool direct = conv->one_product && conv->run >= patch;
+	size_t channels = conv->out_c - first < CHANNELS ?
+			  (size_t)(conv->out_c - first) : CHANNELS;
+	bool all = channels == CHANNELS && at->pixels == FIELD_PIXELS * count;
+	size_t stride = all ? conv->out_c : CHANNELS;
+	int8_t *output = at->output + first;
+	const uint64_t *words = at->words;
+	struct cml_scale scales[CHANNELS];
 
-	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
-		size_t channels = conv->out_c - first;
-		bool all = channels >= CHANNELS &&
-			   pixels == FIELD_PIXELS * count;
+	for (size_t c = 0; direct && c < CHANNELS; c++)
+		scales[c] = cml_scale_of(call, first + c, HALF);
+	for (size_t i = 0; i < at->tiles; i++) {
 		uint64_t products[WORDS * CHANNELS];
-		int32_t sums[PIXELS * CHANNELS];
 		int8_t some[PIXELS * CHANNELS];
-		int8_t *to = all ? output + first : some;
-		size_t stride = all ? conv->out_c : CHANNELS;
+		int8_t *to = all ? output : some;
 
 		if (direct) {
 			multiply(words, weights, patch, count, step, products);
-			weights += CHANNELS * patch;
-			put_direct(call, products, count, first, limits, to,
-				   stride);
+			put_words(products, count, scales, limits, clamped, to,
+				  stride);
 		} else {
-			memset(sums, 0, sizeof(sums));
-			for (size_t k = 0; k < patch; k += conv->run) {
-				size_t rest = patch - k;
-				size_t values = rest < conv->run ? rest :
-						conv->run;
-
-				multiply(words + count * k, weights, values,
-					 count, step, products);
-				weights += CHANNELS * values;
-				add_words(products, count, sums);
-			}
-			if (conv->one_product)
-				put_sums(call, sums, pixels, first, limits, to,
-					 stride);
-			else
-				put_any(call, sums, pixels, first, to, stride);
+			by_runs(at, words, weights, count, step, first, to,
+				stride);
 		}
 		if (!all)
-			copy_some(some, pixels,
-				  channels < CHANNELS ? channels : CHANNELS,
-				  output + first, conv->out_c);
+			copy_some(some, at->pixels, channels, output,
+				  conv->out_c);
+		words += at->pitch;
+		output += at->pixels * conv->out_c;
 	}
+}
+
+static INLINE void all_channels(const struct tiles *at, size_t count,
+				size_t step)
+{
+	const struct cml_conv *conv = at->call->conv;
+	const int8_t *weights = at->call->weights;
+	size_t patch = whole_patch(conv);
+	bool direct = conv->one_product && conv->run >= patch;
+	bool clamped = cml_limits_of(conv).clamped;
+
+	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
+		if (!direct)
+			four_channels(at, weights, count, step, first, false,
+				      false);
+		else if (clamped)
+			four_channels(at, weights, count, step, first, true,
+				      true);
+		else
+			four_channels(at, weights, count, step, first, true,
+				      false);
+		weights += CHANNELS * patch;
+	}
+}
+
+static void four_words(const struct tiles *tiles)
+{
+	all_channels(tiles, 4, 2);
+}
+
+static void two_words(const struct tiles *tiles)
+{
+	all_channels(tiles, 2, 4);
+}
+
+static void one_word(const struct tiles *tiles)
+{
+	all_channels(tiles, 1, 4);
 }
 
 /* As many words as the pixels need */
@@ -368,67 +432,70 @@ static size_t word_count(size_t pixels)
 	return pixels > 2 * FIELD_PIXELS ? 4 : pixels > FIELD_PIXELS ? 2 : 1;
 }
 
-static void four_words(const struct cml_conv_call *call, const uint64_t *words,
-		       size_t pixels, int8_t *output)
+/* Words of up to twelve pixels from @p on. */
+static void fill_tile(const struct cml_conv_call *call, uint32_t p,
+		      size_t pixels, int8_t *values, uint64_t *words)
 {
-	all_channels(call, words, 4, 2, pixels, output);
-}
+	const struct cml_conv *conv = call->conv;
+	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
+	size_t patch = cml_conv_patch(conv);
+	size_t count = word_count(pixels);
+	/* A kernel of 1 x 1 never reads padding. */
+	bool in_place = conv->kernel_h == 1 && conv->kernel_w == 1 &&
+			patch % BLOCK == 0;
+	const int8_t *rows[PIXELS];
 
-static void two_words(const struct cml_conv_call *call, const uint64_t *words,
-		      size_t pixels, int8_t *output)
-{
-	all_channels(call, words, 2, 4, pixels, output);
-}
+	for (size_t i = 0; i < pixels; i++, p++) {
+		int32_t line = p / conv->out_w;
+		const int8_t *image = call->input +
+				      line / conv->out_h * image_size;
 
-static void one_word(const struct cml_conv_call *call, const uint64_t *words,
-		     size_t pixels, int8_t *output)
-{
-	all_channels(call, words, 1, 4, pixels, output);
+		rows[i] = cml_conv_gather(conv, image, line % conv->out_h,
+					  p % conv->out_w, in_place, values);
+		values += whole(patch, BLOCK);
+	}
+	for (size_t i = pixels; i < PIXELS; i++)
+		rows[i] = rows[0];
+	for (size_t i = 0; i < count; i++)
+		fill_words(rows + FIELD_PIXELS * i, patch, i, count, words);
 }
 
 void cml_conv_s8_scalar(const struct cml_conv_call *call)
 {
 	const struct cml_conv *conv = call->conv;
-	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
-	size_t patch = cml_conv_patch(conv);
-	size_t room = whole(patch, BLOCK);
+	size_t room = whole(cml_conv_patch(conv), BLOCK);
+	size_t limit = most_tiles(conv);
 	uint64_t *words = call->scratch;
-	int8_t *values = (int8_t *)(words + WORDS * room);
-	/* (batch * out_h * out_w, out_c) */
-	int8_t *output = call->output + (size_t)call->pixels.begin * conv->out_c;
-	/* A kernel of 1 x 1 never reads padding. */
-	bool in_place = conv->kernel_h == 1 && conv->kernel_w == 1 &&
-			patch % BLOCK == 0;
+	int8_t *values = (int8_t *)(words + WORDS * room * limit);
+	struct tiles tiles = {
+		.call = call, .words = words, .pitch = WORDS * room,
+		/* (batch * out_h * out_w, out_c) */
+		.output = call->output +
+			  (size_t)call->pixels.begin * conv->out_c,
+	};
 	uint32_t p = call->pixels.begin;
 
 	while (p < call->pixels.end) {
-		const int8_t *rows[PIXELS];
-		size_t pixels = 0;
-		size_t count = 0;
+		size_t left = call->pixels.end - p;
 
-		for (; pixels < PIXELS && p < call->pixels.end; pixels++, p++) {
-			int32_t line = p / conv->out_w;
-			const int8_t *image = call->input + line / conv->out_h *
-							    image_size;
-
-			rows[pixels] = cml_conv_gather(conv, image,
-						       line % conv->out_h,
-						       p % conv->out_w,
-						       in_place,
-						       values + pixels * room);
+		tiles.pixels = left < PIXELS ? left : PIXELS;
+		tiles.tiles = left / PIXELS < limit ? left / PIXELS : limit;
+		if (!tiles.tiles)
+			tiles.tiles = 1;
+		for (size_t i = 0; i < tiles.tiles; i++, p += tiles.pixels)
+			fill_tile(call, p, tiles.pixels, values,
+				  words + i * tiles.pitch);
+		switch (word_count(tiles.pixels)) {
+		case 4:
+			four_words(&tiles);
+			break;
+		case 2:
+			two_words(&tiles);
+			break;
+		default:
+			one_word(&tiles);
+			break;
 		}
-		for (size_t i = pixels; i < PIXELS; i++)
-			rows[i] = rows[0];
-		count = word_count(pixels);
-		for (size_t i = 0; i < count; i++)
-			fill_words(rows + FIELD_PIXELS * i, patch, i, count,
-				   words);
-		if (count == 4)
-			four_words(call, words, pixels, output);
-		else if (count == 2)
-			two_words(call, words, pixels, output);
-		else
-			one_word(call, words, pixels, output);
-		output += pixels * conv->out_c;
+		tiles.output += tiles.tiles * tiles.pixels * conv->out_c;
 	}
 }

@@ -90,36 +90,66 @@ static const int8_t *column(const struct cml_conv *conv, const int8_t *row,
 	       padding;
 }
 
-/* All words of a row (in_w, in_c), from its first channel of eight. */
-static void fill_row(const struct cml_conv *conv, const int8_t *row,
-		     uint64_t *words)
+/* @count words @step apart, of columns @stride bytes apart, all inside. */
+static void fill_inside(const int8_t *first, size_t stride, size_t count,
+			uint64_t *words, size_t step)
+{
+	const int8_t *second = first + stride;
+	const int8_t *third = second + stride;
+
+	while (count) {
+		put_words(first, second, third, words);
+		first += FIELD_PIXELS * stride;
+		second += FIELD_PIXELS * stride;
+		third += FIELD_PIXELS * stride;
+		words += step;
+		count--;
+		BARRIER(count);
+	}
+}
+
+/*
+ * Words of one phase of a row (in_w, in_c), from its first channel of eight:
+ * the first begins at column @x, and they are @step apart.
+ */
+static void fill_phase(const struct cml_conv *conv, const int8_t *row,
+		       int32_t x, uint64_t *words, size_t step)
 {
 	int32_t stride = conv->stride_w;
-	int32_t step = 2 * stride;	/* to the last column of a word */
-	size_t count = row_words(conv) / GROUP;
-	int32_t x = -conv->pad_w;
+	int32_t last = 2 * stride;	/* from the first column of a word */
+	size_t count = row_words(conv) / step;
 	int8_t padding[GROUP];
 
 	memset(padding, conv->input_zero_point, GROUP);
-	for (size_t i = 0; i < count; i++, words += GROUP) {
-		const int8_t *first = padding;
-		const int8_t *second = padding;
-		const int8_t *third = padding;
+	while (count) {
+		size_t inside = 1;
 
-		if (x >= 0 && x + step < conv->in_w) {
-			first = row + (size_t)x * conv->in_c;
-			second = first + (size_t)stride * conv->in_c;
-			third = first + (size_t)step * conv->in_c;
+		if (x >= 0 && x + last < conv->in_w) {
+			inside = (conv->in_w - last - x - 1) /
+				 (FIELD_PIXELS * stride) + 1;
+			inside = inside < count ? inside : count;
+			fill_inside(row + (size_t)x * conv->in_c,
+				    (size_t)stride * conv->in_c, inside, words,
+				    step);
 		} else {
-			first = column(conv, row, x, padding);
-			second = column(conv, row, x + stride, padding);
-			third = column(conv, row, x + step, padding);
+			put_words(column(conv, row, x, padding),
+				  column(conv, row, x + stride, padding),
+				  column(conv, row, x + last, padding), words);
 		}
-		put_words(first, second, third, words);
-		/* Of a stride of 2, to what is between; of 1, to the next. */
-		x += stride == 2 && i % 2 == 0 ? 1 : FIELD_PIXELS * stride -
-						     (stride - 1);
+		x += FIELD_PIXELS * stride * inside;
+		words += step * inside;
+		count -= inside;
 	}
+}
+
+static void fill_row(const struct cml_conv *conv, const int8_t *row,
+		     uint64_t *words)
+{
+	size_t step = (size_t)conv->stride_w * GROUP;
+
+	for (int32_t phase = 0; phase < conv->stride_w; phase++)
+		fill_phase(conv, row, phase - conv->pad_w,
+			   words + phase * GROUP, step);
 }
 
 /* A row of padding. */
@@ -255,12 +285,30 @@ static void one_channel(const struct cml_conv_call *call, int32_t c,
 	run_channel(&at, limits.clamped);
 }
 
+/* Eight channels of a row; gives where the next row is. */
+static int8_t *put_row(const uint8_t *below, size_t width, uint64_t max,
+		       size_t stride, int8_t *output)
+{
+#pragma GCC unroll 4
+	for (size_t x = 0; x < width; x++) {
+		uint64_t eight = 0;
+
+		memcpy(&eight, below, GROUP);
+		eight = (max - eight) ^ SIGNS;
+		memcpy(output, &eight, GROUP);
+		below += GROUP;
+		output += stride;
+	}
+
+	return output;
+}
+
 /* Eight channels from @c on, of @rows rows of an image from row @oy on. */
 static void group(const struct cml_conv_call *call, int32_t c,
 		  const int8_t *image, int32_t oy, size_t rows, int8_t *output)
 {
 	const struct cml_conv *conv = call->conv;
-	uint64_t max = (conv->max + 128) * UINT64_C(0x0101010101010101);
+	uint64_t max = cml_limits_of(conv).max;
 	size_t width = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS *
 		       FIELD_PIXELS;
 	size_t count = input_rows(conv, rows);
@@ -277,18 +325,11 @@ static void group(const struct cml_conv_call *call, int32_t c,
 		else
 			pad_row(conv, words + i * row_words(conv));
 	}
+	output += c;
 	for (size_t i = 0; i < GROUP; i++)
 		one_channel(call, c + i, i, words, rows, below);
-	for (size_t i = 0; i < rows; i++, below += width * GROUP) {
-		for (int32_t x = 0; x < conv->out_w; x++) {
-			uint64_t eight = 0;
-
-			memcpy(&eight, below + x * GROUP, GROUP);
-			eight = (max - eight) ^ SIGNS;
-			memcpy(output + c, &eight, GROUP);
-			output += conv->out_c;
-		}
-	}
+	for (size_t i = 0; i < rows; i++, below += width * GROUP)
+		output = put_row(below, conv->out_w, max, conv->out_c, output);
 }
 
 void cml_depthwise_s8_scalar(const struct cml_conv_call *call)
