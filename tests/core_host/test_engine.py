@@ -374,3 +374,20 @@ def test_every_allocation_may_fail(engine: Engine) -> None:
     statuses = [value for (value,) in struct.iter_unpack("<I", reply)]
     assert statuses == [Status.NO_MEMORY] * (len(statuses) - 1) + [Status.OK]
     assert 5 <= len(statuses) < 60
+
+
+def measured(driver: Driver, cpu: int) -> int:
+    status, reply = driver.call("measure_cpu", struct.pack("<I", cpu))
+    assert status == Status.OK
+    (found,) = struct.unpack("<I", reply)
+    return int(found)
+
+
+@pytest.mark.parametrize("cpu", [NEON, NEON | DOTPROD, NEON | DOTPROD | I8MM])
+def test_plain_multiplication_is_fast_under_emulation(arm64: Driver, cpu: int) -> None:
+    """By a factor of two and more, so that a busy machine does not matter."""
+    assert measured(arm64, cpu) == cpu | FAST_SCALAR
+
+
+def test_without_vectors_nothing_is_measured(native: Driver, arm64: Driver) -> None:
+    assert measured(native, 0) == measured(arm64, 0) == 0

@@ -91,6 +91,7 @@ uint32_t cml_measure_cpu(const struct cml_allocator *allocator, uint32_t cpu,
 		.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1,
 		.dilation_h = 1, .dilation_w = 1, .min = INT8_MIN,
 		.max = INT8_MAX, .fast = true, .run = IN_CHANNELS,
+		.one_product = true,
 		.channels = OUT_CHANNELS,
 	};
 	size = cml_conv_s8_scalar_scratch(&trial->conv);

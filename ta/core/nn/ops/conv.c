@@ -250,6 +250,24 @@ struct cml_conv_call cml_conv_call(const struct cml_run *run,
 	};
 }
 
+#define SHORT	64	/* bytes; a call is as long as copying them */
+
+/* As memcpy(). */
+static inline void copy_short(int8_t *to, const int8_t *from, size_t size)
+{
+	if (size > SHORT) {
+		memcpy(to, from, size);
+	} else if (size >= 8) {
+		for (size_t i = 0; i < size - 8; i += 8)
+			memcpy(to + i, from + i, 8);
+		/* It may overlap the one before. */
+		memcpy(to + size - 8, from + size - 8, 8);
+	} else {
+		for (size_t i = 0; i < size; i++)
+			to[i] = from[i];
+	}
+}
+
 const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
 			      int32_t oy, int32_t ox, bool in_place, int8_t *row)
 {
@@ -273,7 +291,7 @@ const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
 		}
 		in = image + (size_t)y * conv->in_w * conv->in_c;
 		if (whole) {
-			memcpy(out, in + (size_t)x0 * conv->in_c, line);
+			copy_short(out, in + (size_t)x0 * conv->in_c, line);
 			continue;
 		}
 		for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
@@ -284,8 +302,8 @@ const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
 				memset(tap, conv->input_zero_point,
 				       conv->in_c);
 			else
-				memcpy(tap, in + (size_t)x * conv->in_c,
-				       conv->in_c);
+				copy_short(tap, in + (size_t)x * conv->in_c,
+					   conv->in_c);
 		}
 	}
 

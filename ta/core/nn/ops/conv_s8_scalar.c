@@ -105,8 +105,10 @@ void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights)
 	size_t run = whole_patch(conv);
 
 	/* 60 products of -128 and -128 always fit. */
-	while (run > 60 && !run_fits(weights, conv->out_c, patch, run))
-		run = run > 120 ? whole(run / 2, STEP) : 60;
+	for (size_t runs = 2; run > 60 &&
+	     !run_fits(weights, conv->out_c, patch, run);
+	     runs += (runs + 2) / 4)
+		run = whole((patch + runs - 1) / runs, STEP);
 	conv->run = run;
 	conv->one_product = true;
 	for (int32_t c = 0; c < conv->out_c; c++, weights += patch)
@@ -310,6 +312,7 @@ static void copy_some(const int8_t *from, size_t pixels, size_t channels,
 /* Tiles with all their inputs, of up to @count words' pixels each. */
 struct tiles {
 	const struct cml_conv_call *call;
+	struct cml_limits limits;
 	const uint64_t *words;	/* (tiles, patch, count) */
 	size_t pitch;		/* words from tile to tile */
 	size_t tiles;
@@ -317,18 +320,20 @@ struct tiles {
 	int8_t *output;		/* (tiles * pixels, out_c) */
 };
 
-/* Four channels of one tile, by runs of products. */
-static INLINE void by_runs(const struct tiles *at, const uint64_t *words,
-			   const int8_t *weights, size_t count, size_t step,
-			   int32_t first, int8_t *output, size_t stride)
+/* Channels from @first on of one tile, to pixels @stride bytes apart. */
+static INLINE void one_tile(const struct tiles *at, const uint64_t *words,
+			    const int8_t *weights, size_t count, size_t step,
+			    const struct cml_scale scales[CHANNELS],
+			    int32_t first, int8_t *output, size_t stride)
 {
-	const struct cml_conv_call *call = at->call;
-	const struct cml_conv *conv = call->conv;
+	const struct cml_conv *conv = at->call->conv;
 	size_t left = whole_patch(conv);
+	bool direct = left <= conv->run && conv->one_product;
 	uint64_t products[WORDS * CHANNELS];
 	int32_t sums[PIXELS * CHANNELS];
 
-	memset(sums, 0, sizeof(sums));
+	if (!direct)
+		memset(sums, 0, sizeof(sums));
 	while (left) {
 		size_t values = left < conv->run ? left : conv->run;
 
@@ -336,82 +341,58 @@ static INLINE void by_runs(const struct tiles *at, const uint64_t *words,
 		words += count * values;
 		weights += CHANNELS * values;
 		left -= values;
-		add_words(products, count, sums);
+		if (!direct)
+			add_words(products, count, sums);
 	}
-	if (conv->one_product)
-		put_sums(call, sums, at->pixels, first, cml_limits_of(conv),
-			 output, stride);
+	if (direct && at->limits.clamped)
+		put_words(products, count, scales, at->limits, true, output,
+			  stride);
+	else if (direct)
+		put_words(products, count, scales, at->limits, false, output,
+			  stride);
+	else if (conv->one_product)
+		put_sums(at->call, sums, at->pixels, first, at->limits, output,
+			 stride);
 	else
-		put_any(call, sums, at->pixels, first, output, stride);
+		put_any(at->call, sums, at->pixels, first, output, stride);
 }
 
-/*
- * Channels from @first on of all tiles.
- * Stack: 700 bytes, among them the words and sums of a tile.
- */
-static INLINE void four_channels(const struct tiles *at, const int8_t *weights,
-				 size_t count, size_t step, int32_t first,
-				 bool direct, bool clamped)
-{
-	const struct cml_conv_call *call = at->call;
-	const struct cml_conv *conv = call->conv;
-	struct cml_limits limits = cml_limits_of(conv);
-	size_t patch = whole_patch(conv);
-	size_t channels = conv->out_c - first < CHANNELS ?
-			  (size_t)(conv->out_c - first) : CHANNELS;
-	bool all = channels == CHANNELS && at->pixels == FIELD_PIXELS * count;
-	size_t stride = all ? conv->out_c : CHANNELS;
-	int8_t *output = at->output + first;
-	const uint64_t *words = at->words;
-	struct cml_scale scales[CHANNELS];
-
-	for (size_t c = 0; direct && c < CHANNELS; c++)
-		scales[c] = cml_scale_of(call, first + c, HALF);
-	for (size_t i = 0; i < at->tiles; i++) {
-		uint64_t products[WORDS * CHANNELS];
-		int8_t some[PIXELS * CHANNELS];
-		int8_t *to = all ? output : some;
-
-		if (direct) {
-			multiply(words, weights, patch, count, step, products);
-			put_words(products, count, scales, limits, clamped, to,
-				  stride);
-		} else {
-			by_runs(at, words, weights, count, step, first, to,
-				stride);
-		}
-		if (!all)
-			copy_some(some, at->pixels, channels, output,
-				  conv->out_c);
-		words += at->pitch;
-		output += at->pixels * conv->out_c;
-	}
-}
-
+/* Stack: 800 bytes, among them the words and sums of a tile. */
 static INLINE void all_channels(const struct tiles *at, size_t count,
 				size_t step)
 {
 	const struct cml_conv *conv = at->call->conv;
 	const int8_t *weights = at->call->weights;
 	size_t patch = whole_patch(conv);
-	bool direct = conv->one_product && conv->run >= patch;
-	bool clamped = cml_limits_of(conv).clamped;
 
 	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
-		if (!direct)
-			four_channels(at, weights, count, step, first, false,
-				      false);
-		else if (clamped)
-			four_channels(at, weights, count, step, first, true,
-				      true);
-		else
-			four_channels(at, weights, count, step, first, true,
-				      false);
+		size_t channels = conv->out_c - first < CHANNELS ?
+				  (size_t)(conv->out_c - first) : CHANNELS;
+		bool all = channels == CHANNELS &&
+			   at->pixels == FIELD_PIXELS * count;
+		const uint64_t *words = at->words;
+		int8_t *output = at->output + first;
+		struct cml_scale scales[CHANNELS];
+
+		for (size_t c = 0; conv->one_product && c < CHANNELS; c++)
+			scales[c] = cml_scale_of(at->call, first + c, HALF);
+		for (size_t i = 0; i < at->tiles; i++) {
+			int8_t some[PIXELS * CHANNELS];
+
+			one_tile(at, words, weights, count, step, scales, first,
+				 all ? output : some,
+				 all ? (size_t)conv->out_c : CHANNELS);
+			if (!all)
+				copy_some(some, at->pixels, channels, output,
+					  conv->out_c);
+			words += at->pitch;
+			output += at->pixels * conv->out_c;
+		}
 		weights += CHANNELS * patch;
 	}
 }
 
-static void four_words(const struct tiles *tiles)
+IN_A_PAGE static void four_words(const struct tiles *tiles)
 {
 	all_channels(tiles, 4, 2);
 }
@@ -468,7 +449,8 @@ void cml_conv_s8_scalar(const struct cml_conv_call *call)
 	uint64_t *words = call->scratch;
 	int8_t *values = (int8_t *)(words + WORDS * room * limit);
 	struct tiles tiles = {
-		.call = call, .words = words, .pitch = WORDS * room,
+		.call = call, .limits = cml_limits_of(conv), .words = words,
+		.pitch = WORDS * room,
 		/* (batch * out_h * out_w, out_c) */
 		.output = call->output +
 			  (size_t)call->pixels.begin * conv->out_c,

@@ -36,7 +36,7 @@ static INLINE struct cml_scale cml_scale_of(const struct cml_conv_call *call,
 /* What all channels have in common. */
 struct cml_limits {
 	int64_t range;		/* largest output less the least */
-	uint64_t max;		/* the largest one and 128, in each byte */
+	uint32_t max;		/* the largest one and 128, in each byte */
 	bool clamped;		/* see cml_below_max() */
 };
 
@@ -44,7 +44,7 @@ static inline struct cml_limits cml_limits_of(const struct cml_conv *conv)
 {
 	return (struct cml_limits){
 		.range = conv->max - conv->min,
-		.max = (conv->max + 128) * UINT64_C(0x0101010101010101),
+		.max = (conv->max + 128) * UINT32_C(0x01010101),
 		.clamped = conv->min >= conv->output_zero_point,
 	};
 }

@@ -250,7 +250,7 @@ static INLINE void channel_rows(const struct channel *at, size_t stride,
 	}
 }
 
-static __attribute__((noinline)) void run_channel(const struct channel *at, bool clamped)
+IN_A_PAGE static __attribute__((noinline)) void run_channel(const struct channel *at, bool clamped)
 {
 	if (at->conv->stride_w == 1 && clamped)
 		channel_rows(at, 1, true);
@@ -308,7 +308,7 @@ static void group(const struct cml_conv_call *call, int32_t c,
 		  const int8_t *image, int32_t oy, size_t rows, int8_t *output)
 {
 	const struct cml_conv *conv = call->conv;
-	uint64_t max = cml_limits_of(conv).max;
+	uint64_t max = cml_limits_of(conv).max * UINT64_C(0x100000001);
 	size_t width = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS *
 		       FIELD_PIXELS;
 	size_t count = input_rows(conv, rows);

@@ -18,6 +18,11 @@
 
 /* So that what is constant at the call is constant inside */
 #define INLINE		inline __attribute__((always_inline))
+/*
+ * For a function of less than 4096 bytes with a loop that counts: what is
+ * translated at once ends with a page.
+ */
+#define IN_A_PAGE	__attribute__((aligned(4096)))
 /* Keeps the compiler from another order, and from comparisons. */
 #define BARRIER(x)	__asm__ volatile("" : "+r"(x))
 
