@@ -47,6 +47,7 @@ srcs-y += nn/ops/conv_s8_dotprod.c
 srcs-y += nn/ops/conv_s8_i8mm.c
 srcs-y += nn/ops/conv_s8_neon.c
 srcs-y += nn/ops/conv_s8_scalar.c
+srcs-y += nn/ops/conv_s8_scalar_prepare.c
 srcs-y += nn/ops/copy.c
 srcs-y += nn/ops/depthwise_s8_neon.c
 srcs-y += nn/ops/depthwise_s8_scalar.c

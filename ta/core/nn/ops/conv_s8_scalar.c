@@ -15,27 +15,17 @@
 #include "conv_word.h"
 
 #define WORDS		4
-#define PIXELS		(WORDS * FIELD_PIXELS)
-#define CHANNELS	4
-#define STEP		4	/* patches are whole multiples */
+#define PIXELS		(WORDS * CML_FIELDS)
+#define CHANNELS	CML_WORD_CHANNELS
+#define STEP		CML_WORD_STEP
 #define BLOCK		8	/* values that are put into words at once */
 #define MAX_TILES	8
 #define TILES_SIZE	16384	/* of their words, if that is possible */
 
-static size_t whole(size_t size, size_t part)
-{
-	return (size + part - 1) / part * part;
-}
-
-static size_t whole_patch(const struct cml_conv *conv)
-{
-	return whole(cml_conv_patch(conv), STEP);
-}
-
 /* At once, with the same weights: what of them stays near the processor. */
 static size_t most_tiles(const struct cml_conv *conv)
 {
-	size_t room = whole(cml_conv_patch(conv), BLOCK);
+	size_t room = cml_word_round(cml_conv_patch(conv), BLOCK);
 	size_t tiles = TILES_SIZE / (room * WORDS * sizeof(uint64_t));
 
 	return tiles > MAX_TILES ? MAX_TILES : tiles ? tiles : 1;
@@ -44,80 +34,14 @@ static size_t most_tiles(const struct cml_conv *conv)
 /* Words, and the values of each pixel in a row. */
 size_t cml_conv_s8_scalar_scratch(const struct cml_conv *conv)
 {
-	size_t room = whole(cml_conv_patch(conv), BLOCK);
+	size_t room = cml_word_round(cml_conv_patch(conv), BLOCK);
 
 	return room * WORDS * sizeof(uint64_t) * most_tiles(conv) +
 	       room * PIXELS;
 }
 
-size_t cml_conv_s8_scalar_packed_size(const struct cml_conv *conv)
-{
-	return whole(conv->out_c, CHANNELS) * whole_patch(conv);
-}
-
-/* Where there are fewer channels, the last is repeated, and its sums unused. */
-void cml_conv_s8_scalar_pack(const struct cml_conv *conv, const int8_t *from,
-			     int8_t *to)
-{
-	size_t patch = cml_conv_patch(conv);
-	size_t padding = (whole_patch(conv) - patch) * CHANNELS;
-	int32_t last = conv->out_c - 1;
-
-	for (int32_t c = 0; c <= last; c += CHANNELS) {
-		const uint8_t *row0 = (const uint8_t *)from + c * patch;
-		const uint8_t *row1 = row0 + (c + 1 <= last ? patch : 0);
-		const uint8_t *row2 = row1 + (c + 2 <= last ? patch : 0);
-		const uint8_t *row3 = row2 + (c + 3 <= last ? patch : 0);
-
-		for (size_t k = 0; k < patch; k++, to += CHANNELS) {
-			uint32_t four = row0[k] | row1[k] << 8 |
-					row2[k] << 16 |
-					(uint32_t)row3[k] << 24;
-
-			memcpy(to, &four, CHANNELS);
-		}
-		memset(to, 0, padding);
-		to += padding;
-	}
-}
-
-/* Whether sums of @run products fit in a field, whatever the inputs. */
-static bool run_fits(const int8_t *weights, size_t channels, size_t patch,
-		     size_t run)
-{
-	for (size_t c = 0; c < channels; c++) {
-		for (size_t begin = 0; begin < patch; begin += run) {
-			size_t end = patch - begin < run ? patch : begin + run;
-
-			if (128 * cml_conv_magnitude(weights + begin, end - begin) >=
-			    HALF)
-				return false;
-		}
-		weights += patch;
-	}
-
-	return true;
-}
-
-void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights)
-{
-	size_t patch = cml_conv_patch(conv);
-	size_t run = whole_patch(conv);
-
-	/* 60 products of -128 and -128 always fit. */
-	for (size_t runs = 2; run > 60 &&
-	     !run_fits(weights, conv->out_c, patch, run);
-	     runs += (runs + 2) / 4)
-		run = whole((patch + runs - 1) / runs, STEP);
-	conv->run = run;
-	conv->one_product = true;
-	for (int32_t c = 0; c < conv->out_c; c++, weights += patch)
-		if (!cml_conv_one_product(conv, c, cml_conv_magnitude(weights, patch)))
-			conv->one_product = false;
-}
-
 /* Word @at of (patch, @count) words, from the rows of its three pixels. */
-static void fill_words(const int8_t *const rows[FIELD_PIXELS], size_t patch,
+static void fill_words(const int8_t *const rows[CML_FIELDS], size_t patch,
 		       size_t at, size_t count, uint64_t *words)
 {
 	words += at;
@@ -131,8 +55,8 @@ static void fill_words(const int8_t *const rows[FIELD_PIXELS], size_t patch,
 		memcpy(&c, rows[2] + k, BLOCK);
 #pragma GCC unroll 8
 		for (size_t i = 0; i < BLOCK; i++) {
-			*words = BYTE(a, i) + (BYTE(b, i) << FIELD_BITS) +
-				 (BYTE(c, i) << 2 * FIELD_BITS);
+			*words = cml_word(cml_byte(a, i), cml_byte(b, i),
+					  cml_byte(c, i));
 			words += count;
 		}
 	}
@@ -141,21 +65,19 @@ static void fill_words(const int8_t *const rows[FIELD_PIXELS], size_t patch,
 #define ONTO(sum, word, weight) \
 	do { \
 		(sum) += (word) * (weight); \
-		BARRIER(sum); \
+		CML_KEEP(sum); \
 	} while (0)
-
-/* Byte @i of eight, lowest first, as the machines this runs on have it */
-#define BYTE(eight, i)	((uint64_t)(int64_t)(int8_t)((eight) >> 8 * (i)))
 
 
 /*
  * Sums (@count words, 4 channels) of the words of 3, 6 or 12 pixels times 4
  * channels, over @values of the patch: @step of them in a round of the loop.
  */
-static INLINE void multiply(const uint64_t *words, const int8_t *weights,
+static CML_INLINE void multiply(const uint64_t *words, const int8_t *weights,
 			    size_t values, size_t count, size_t step,
 			    uint64_t *out)
 {
+	uint64_t halves = cml_word(CML_HALF, CML_HALF, CML_HALF);
 	uint64_t sums[CHANNELS][WORDS];
 	size_t rounds = values / step;
 
@@ -163,7 +85,7 @@ static INLINE void multiply(const uint64_t *words, const int8_t *weights,
 	for (size_t c = 0; c < CHANNELS; c++)
 #pragma GCC unroll 4
 		for (size_t i = 0; i < count; i++)
-			sums[c][i] = HALVES;
+			sums[c][i] = halves;
 
 	do {
 		uint64_t x[STEP * WORDS / 2];
@@ -180,7 +102,7 @@ static INLINE void multiply(const uint64_t *words, const int8_t *weights,
 #pragma GCC unroll 4
 			for (size_t k = 0; k < step; k++) {
 				size_t byte = k * CHANNELS + c;
-				uint64_t weight = BYTE(w[byte / 8], byte % 8);
+				uint64_t weight = cml_byte(w[byte / 8], byte % 8);
 
 #pragma GCC unroll 4
 				for (size_t i = 0; i < count; i++)
@@ -189,7 +111,7 @@ static INLINE void multiply(const uint64_t *words, const int8_t *weights,
 			}
 		}
 		rounds--;
-		BARRIER(rounds);
+		CML_KEEP(rounds);
 	} while (rounds);
 
 #pragma GCC unroll 4
@@ -200,8 +122,8 @@ static INLINE void multiply(const uint64_t *words, const int8_t *weights,
 }
 
 
-/* Four channels of a pixel; @words has them in the field at bit @at. */
-static INLINE void put(const uint64_t words[CHANNELS], uint32_t at,
+/* Four channels of pixel @i of the words. */
+static CML_INLINE void put(const uint64_t words[CHANNELS], size_t i,
 		       const struct cml_scale scales[CHANNELS],
 		       struct cml_limits limits, bool clamped, int8_t *output)
 {
@@ -210,9 +132,9 @@ static INLINE void put(const uint64_t words[CHANNELS], uint32_t at,
 
 #pragma GCC unroll 4
 	for (size_t c = 0; c < CHANNELS; c++) {
-		four |= cml_below_max(words[c] >> at & FIELD_MASK, &scales[c],
+		four |= cml_below_max(cml_field(words[c], i), &scales[c],
 				      limits.range, clamped) << 8 * c;
-		BARRIER(four);
+		CML_KEEP(four);
 	}
 	/* No byte borrows; the lowest is the first. */
 	bytes = (limits.max - four) ^ UINT32_C(0x80808080);
@@ -220,7 +142,7 @@ static INLINE void put(const uint64_t words[CHANNELS], uint32_t at,
 }
 
 /* From words (@count, 4) of all products, to pixels @stride bytes apart. */
-static INLINE void put_words(const uint64_t *words, size_t count,
+static CML_INLINE void put_words(const uint64_t *words, size_t count,
 			     const struct cml_scale scales[CHANNELS],
 			     struct cml_limits limits, bool clamped,
 			     int8_t *output, size_t stride)
@@ -232,13 +154,13 @@ static INLINE void put_words(const uint64_t *words, size_t count,
 
 		put(four, 0, scales, limits, clamped, output);
 		output += stride;
-		put(four, FIELD_BITS, scales, limits, clamped, output);
+		put(four, 1, scales, limits, clamped, output);
 		output += stride;
-		put(four, 2 * FIELD_BITS, scales, limits, clamped, output);
+		put(four, 2, scales, limits, clamped, output);
 		output += stride;
 		words += CHANNELS;
 		count--;
-		BARRIER(count);
+		CML_KEEP(count);
 	} while (count);
 }
 
@@ -251,15 +173,14 @@ static void add_words(const uint64_t *words, size_t count, int32_t *sums)
 			uint64_t word = words[c];
 
 #pragma GCC unroll 3
-			for (size_t i = 0; i < FIELD_PIXELS; i++) {
+			for (size_t i = 0; i < CML_FIELDS; i++) {
 				int32_t *sum = sums + i * CHANNELS + c;
 
-				*sum = cml_quant_add(*sum, (word & FIELD_MASK) -
-						     HALF);
-				word >>= FIELD_BITS;
+				*sum = cml_quant_add(*sum, cml_field(word, i) -
+						     CML_HALF);
 			}
 		}
-		sums += FIELD_PIXELS * CHANNELS;
+		sums += CML_FIELDS * CHANNELS;
 	}
 }
 
@@ -321,13 +242,13 @@ struct tiles {
 };
 
 /* Channels from @first on of one tile, to pixels @stride bytes apart. */
-static INLINE void one_tile(const struct tiles *at, const uint64_t *words,
+static CML_INLINE void one_tile(const struct tiles *at, const uint64_t *words,
 			    const int8_t *weights, size_t count, size_t step,
 			    const struct cml_scale scales[CHANNELS],
 			    int32_t first, int8_t *output, size_t stride)
 {
 	const struct cml_conv *conv = at->call->conv;
-	size_t left = whole_patch(conv);
+	size_t left = cml_word_patch(conv);
 	bool direct = left <= conv->run && conv->one_product;
 	uint64_t products[WORDS * CHANNELS];
 	int32_t sums[PIXELS * CHANNELS];
@@ -358,24 +279,24 @@ static INLINE void one_tile(const struct tiles *at, const uint64_t *words,
 }
 
 /* Stack: 800 bytes, among them the words and sums of a tile. */
-static INLINE void all_channels(const struct tiles *at, size_t count,
+static CML_INLINE void all_channels(const struct tiles *at, size_t count,
 				size_t step)
 {
 	const struct cml_conv *conv = at->call->conv;
 	const int8_t *weights = at->call->weights;
-	size_t patch = whole_patch(conv);
+	size_t patch = cml_word_patch(conv);
 
 	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
 		size_t channels = conv->out_c - first < CHANNELS ?
 				  (size_t)(conv->out_c - first) : CHANNELS;
 		bool all = channels == CHANNELS &&
-			   at->pixels == FIELD_PIXELS * count;
+			   at->pixels == CML_FIELDS * count;
 		const uint64_t *words = at->words;
 		int8_t *output = at->output + first;
 		struct cml_scale scales[CHANNELS];
 
 		for (size_t c = 0; conv->one_product && c < CHANNELS; c++)
-			scales[c] = cml_scale_of(at->call, first + c, HALF);
+			scales[c] = cml_scale_of(at->call, first + c, CML_HALF);
 		for (size_t i = 0; i < at->tiles; i++) {
 			int8_t some[PIXELS * CHANNELS];
 
@@ -392,7 +313,7 @@ static INLINE void all_channels(const struct tiles *at, size_t count,
 	}
 }
 
-IN_A_PAGE static void four_words(const struct tiles *tiles)
+CML_IN_A_PAGE static void four_words(const struct tiles *tiles)
 {
 	all_channels(tiles, 4, 2);
 }
@@ -410,7 +331,7 @@ static void one_word(const struct tiles *tiles)
 /* As many words as the pixels need */
 static size_t word_count(size_t pixels)
 {
-	return pixels > 2 * FIELD_PIXELS ? 4 : pixels > FIELD_PIXELS ? 2 : 1;
+	return pixels > 2 * CML_FIELDS ? 4 : pixels > CML_FIELDS ? 2 : 1;
 }
 
 /* Words of up to twelve pixels from @p on. */
@@ -433,18 +354,18 @@ static void fill_tile(const struct cml_conv_call *call, uint32_t p,
 
 		rows[i] = cml_conv_gather(conv, image, line % conv->out_h,
 					  p % conv->out_w, in_place, values);
-		values += whole(patch, BLOCK);
+		values += cml_word_round(patch, BLOCK);
 	}
 	for (size_t i = pixels; i < PIXELS; i++)
 		rows[i] = rows[0];
 	for (size_t i = 0; i < count; i++)
-		fill_words(rows + FIELD_PIXELS * i, patch, i, count, words);
+		fill_words(rows + CML_FIELDS * i, patch, i, count, words);
 }
 
 void cml_conv_s8_scalar(const struct cml_conv_call *call)
 {
 	const struct cml_conv *conv = call->conv;
-	size_t room = whole(cml_conv_patch(conv), BLOCK);
+	size_t room = cml_word_round(cml_conv_patch(conv), BLOCK);
 	size_t limit = most_tiles(conv);
 	uint64_t *words = call->scratch;
 	int8_t *values = (int8_t *)(words + WORDS * room * limit);

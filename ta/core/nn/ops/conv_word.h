@@ -15,15 +15,46 @@
 #include "conv.h"
 #include "one_product.h"
 
-#define FIELD_BITS	21
-#define FIELD_MASK	((UINT64_C(1) << FIELD_BITS) - 1)
-#define FIELD_PIXELS	3
-#define HALF		(UINT64_C(1) << (FIELD_BITS - 1))
-#define HALVES		(HALF | HALF << FIELD_BITS | HALF << 2 * FIELD_BITS)
+#define CML_FIELDS	3
+#define CML_FIELD_BITS	21
+#define CML_HALF	(UINT64_C(1) << (CML_FIELD_BITS - 1))
+
+static CML_INLINE uint64_t cml_word(uint64_t a, uint64_t b, uint64_t c)
+{
+	return a + (b << CML_FIELD_BITS) + (c << 2 * CML_FIELD_BITS);
+}
+
+/* Number @i, if none is negative. */
+static CML_INLINE uint64_t cml_field(uint64_t word, size_t i)
+{
+	uint64_t mask = (UINT64_C(1) << CML_FIELD_BITS) - 1;
+
+	return word >> CML_FIELD_BITS * i & mask;
+}
+
+/* Byte @i of eight, lowest first, as the machines this runs on have it */
+static CML_INLINE uint64_t cml_byte(uint64_t eight, size_t i)
+{
+	return (uint64_t)(int64_t)(int8_t)(eight >> 8 * i);
+}
+
+/* How weights are packed: (out_c / 4, patch, 4), whole steps of patch */
+#define CML_WORD_CHANNELS	4
+#define CML_WORD_STEP		4
+
+static inline size_t cml_word_round(size_t size, size_t part)
+{
+	return (size + part - 1) / part * part;
+}
+
+static inline size_t cml_word_patch(const struct cml_conv *conv)
+{
+	return cml_word_round(cml_conv_patch(conv), CML_WORD_STEP);
+}
 
 /* Of a channel; sums start at @start. Only if conv->one_product. */
-static INLINE struct cml_scale cml_scale_of(const struct cml_conv_call *call,
-					    int32_t c, int64_t start)
+static CML_INLINE struct cml_scale
+cml_scale_of(const struct cml_conv_call *call, int32_t c, int64_t start)
 {
 	struct cml_factor factor = {
 		.multiplier = call->multiplier[c], .shift = call->shift[c],
@@ -48,8 +79,5 @@ static inline struct cml_limits cml_limits_of(const struct cml_conv *conv)
 		.clamped = conv->min >= conv->output_zero_point,
 	};
 }
-
-/* Byte @i of eight, lowest first, as the machines this runs on have it */
-#define BYTE(eight, i)	((uint64_t)(int64_t)(int8_t)((eight) >> 8 * (i)))
 
 #endif /* CML_OPS_CONV_WORD_H */

@@ -24,7 +24,7 @@
 /* Words of a row: (words, strides_w, channels), one more than is output */
 static size_t row_words(const struct cml_conv *conv)
 {
-	size_t words = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS;
+	size_t words = (conv->out_w + CML_FIELDS - 1) / CML_FIELDS;
 
 	return (words + 1) * conv->stride_w * GROUP;
 }
@@ -51,7 +51,7 @@ size_t cml_depthwise_s8_scalar_scratch(const struct cml_conv *conv)
 	size_t rows = most_rows(conv);
 
 	return row_words(conv) * sizeof(uint64_t) * input_rows(conv, rows) +
-	       rows * (conv->out_w + FIELD_PIXELS) * GROUP;
+	       rows * (conv->out_w + CML_FIELDS) * GROUP;
 }
 
 static inline uint64_t load(const int8_t *from)
@@ -64,7 +64,7 @@ static inline uint64_t load(const int8_t *from)
 }
 
 /* Eight words from eight channels of three pixels. */
-static INLINE void put_words(const int8_t *first, const int8_t *second,
+static CML_INLINE void put_words(const int8_t *first, const int8_t *second,
 			     const int8_t *third, uint64_t *words)
 {
 	uint64_t a = load(first);
@@ -73,11 +73,10 @@ static INLINE void put_words(const int8_t *first, const int8_t *second,
 
 #pragma GCC unroll 8
 	for (size_t i = 0; i < GROUP; i++) {
-		uint64_t word = a >> 8 * i & 0xff;
+		uint64_t word = cml_word(a >> 8 * i & 255, b >> 8 * i & 255,
+					 c >> 8 * i & 255);
 
-		word |= (b >> 8 * i & 0xff) << FIELD_BITS;
-		word |= (c >> 8 * i & 0xff) << 2 * FIELD_BITS;
-		BARRIER(word);
+		CML_KEEP(word);
 		words[i] = word;
 	}
 }
@@ -99,12 +98,12 @@ static void fill_inside(const int8_t *first, size_t stride, size_t count,
 
 	while (count) {
 		put_words(first, second, third, words);
-		first += FIELD_PIXELS * stride;
-		second += FIELD_PIXELS * stride;
-		third += FIELD_PIXELS * stride;
+		first += CML_FIELDS * stride;
+		second += CML_FIELDS * stride;
+		third += CML_FIELDS * stride;
 		words += step;
 		count--;
-		BARRIER(count);
+		CML_KEEP(count);
 	}
 }
 
@@ -126,7 +125,7 @@ static void fill_phase(const struct cml_conv *conv, const int8_t *row,
 
 		if (x >= 0 && x + last < conv->in_w) {
 			inside = (conv->in_w - last - x - 1) /
-				 (FIELD_PIXELS * stride) + 1;
+				 (CML_FIELDS * stride) + 1;
 			inside = inside < count ? inside : count;
 			fill_inside(row + (size_t)x * conv->in_c,
 				    (size_t)stride * conv->in_c, inside, words,
@@ -136,7 +135,7 @@ static void fill_phase(const struct cml_conv *conv, const int8_t *row,
 				  column(conv, row, x + stride, padding),
 				  column(conv, row, x + last, padding), words);
 		}
-		x += FIELD_PIXELS * stride * inside;
+		x += CML_FIELDS * stride * inside;
 		words += step * inside;
 		count -= inside;
 	}
@@ -156,7 +155,7 @@ static void fill_row(const struct cml_conv *conv, const int8_t *row,
 static void pad_row(const struct cml_conv *conv, uint64_t *words)
 {
 	uint64_t value = conv->input_zero_point + 128;
-	uint64_t word = value | value << FIELD_BITS | value << 2 * FIELD_BITS;
+	uint64_t word = cml_word(value, value, value);
 	size_t count = row_words(conv);
 
 	for (size_t i = 0; i < count; i++)
@@ -179,30 +178,30 @@ struct channel {
 	do { \
 		(sum) += (word) * (weights)[KERNEL * (row)]; \
 		if ((stride) == 1) { \
-			(sum) += ((word) >> FIELD_BITS | \
-				  (next) << 2 * FIELD_BITS) * \
+			(sum) += ((word) >> CML_FIELD_BITS | \
+				  (next) << 2 * CML_FIELD_BITS) * \
 				 (weights)[KERNEL * (row) + 1]; \
-			(sum) += ((word) >> 2 * FIELD_BITS | \
-				  (next) << FIELD_BITS) * \
+			(sum) += ((word) >> 2 * CML_FIELD_BITS | \
+				  (next) << CML_FIELD_BITS) * \
 				 (weights)[KERNEL * (row) + 2]; \
 		} else { \
 			(sum) += (between) * (weights)[KERNEL * (row) + 1]; \
-			(sum) += ((word) >> FIELD_BITS | \
-				  (next) << 2 * FIELD_BITS) * \
+			(sum) += ((word) >> CML_FIELD_BITS | \
+				  (next) << 2 * CML_FIELD_BITS) * \
 				 (weights)[KERNEL * (row) + 2]; \
 		} \
-		BARRIER(sum); \
+		CML_KEEP(sum); \
 		(word) = (next); \
 	} while (0)
 
-static INLINE void channel_rows(const struct channel *at, size_t stride,
+static CML_INLINE void channel_rows(const struct channel *at, size_t stride,
 				bool clamped)
 {
 	const struct cml_conv *conv = at->conv;
 	const struct channel own = *at;		/* nothing changes it */
 	const uint64_t *weights = own.weights;
 	size_t pitch = row_words(conv);
-	size_t count = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS;
+	size_t count = (conv->out_w + CML_FIELDS - 1) / CML_FIELDS;
 	uint8_t *below = at->below;
 	uint64_t between = 0;
 
@@ -216,7 +215,7 @@ static INLINE void channel_rows(const struct channel *at, size_t stride,
 		size_t left = count;
 
 		do {
-			uint64_t sum = HALVES;
+			uint64_t sum = cml_word(CML_HALF, CML_HALF, CML_HALF);
 			uint64_t next = 0;
 
 			if (stride == 2)
@@ -235,22 +234,20 @@ static INLINE void channel_rows(const struct channel *at, size_t stride,
 			next = *row2;
 			THREE(sum, weights, 2, stride, word2, next);
 
-			below[0] = cml_below_max(sum & FIELD_MASK, &own.scale,
-						 own.range, clamped);
-			below[GROUP] = cml_below_max(
-					sum >> FIELD_BITS & FIELD_MASK,
-					&own.scale, own.range, clamped);
-			below[2 * GROUP] = cml_below_max(
-					sum >> 2 * FIELD_BITS & FIELD_MASK,
-					&own.scale, own.range, clamped);
-			below += FIELD_PIXELS * GROUP;
+#pragma GCC unroll 3
+			for (size_t i = 0; i < CML_FIELDS; i++)
+				below[i * GROUP] = cml_below_max(
+					cml_field(sum, i), &own.scale,
+					own.range, clamped);
+			below += CML_FIELDS * GROUP;
 			left--;
-			BARRIER(left);
+			CML_KEEP(left);
 		} while (left);
 	}
 }
 
-IN_A_PAGE static __attribute__((noinline)) void run_channel(const struct channel *at, bool clamped)
+CML_IN_A_PAGE static __attribute__((noinline)) void
+run_channel(const struct channel *at, bool clamped)
 {
 	if (at->conv->stride_w == 1 && clamped)
 		channel_rows(at, 1, true);
@@ -281,7 +278,7 @@ static void one_channel(const struct cml_conv_call *call, int32_t c,
 		at.weights[i] = weight;
 		sum += weight;
 	}
-	at.scale = cml_scale_of(call, c, HALF + 128 * sum);
+	at.scale = cml_scale_of(call, c, CML_HALF + 128 * sum);
 	run_channel(&at, limits.clamped);
 }
 
@@ -309,8 +306,8 @@ static void group(const struct cml_conv_call *call, int32_t c,
 {
 	const struct cml_conv *conv = call->conv;
 	uint64_t max = cml_limits_of(conv).max * UINT64_C(0x100000001);
-	size_t width = (conv->out_w + FIELD_PIXELS - 1) / FIELD_PIXELS *
-		       FIELD_PIXELS;
+	size_t width = (conv->out_w + CML_FIELDS - 1) / CML_FIELDS *
+		       CML_FIELDS;
 	size_t count = input_rows(conv, rows);
 	uint64_t *words = call->scratch;
 	uint8_t *below = (uint8_t *)(words + count * row_words(conv));

@@ -17,14 +17,14 @@
 #include "nn/quant.h"
 
 /* So that what is constant at the call is constant inside */
-#define INLINE		inline __attribute__((always_inline))
+#define CML_INLINE		inline __attribute__((always_inline))
 /*
  * For a function of less than 4096 bytes with a loop that counts: what is
  * translated at once ends with a page.
  */
-#define IN_A_PAGE	__attribute__((aligned(4096)))
+#define CML_IN_A_PAGE	__attribute__((aligned(4096)))
 /* Keeps the compiler from another order, and from comparisons. */
-#define BARRIER(x)	__asm__ volatile("" : "+r"(x))
+#define CML_KEEP(x)	__asm__ volatile("" : "+r"(x))
 
 /*
  * From a sum to what is below the largest output. In the addend are a half for
@@ -51,8 +51,9 @@ static inline bool cml_scale_fits(struct cml_factor factor, int32_t zero_point,
 }
 
 /* @bias is added to every sum. */
-static INLINE struct cml_scale cml_scale(struct cml_factor factor, int64_t bias,
-					 int32_t zero_point, int32_t min)
+static CML_INLINE struct cml_scale
+cml_scale(struct cml_factor factor, int64_t bias, int32_t zero_point,
+	  int32_t min)
 {
 	int32_t shift = 31 - factor.shift;
 	int64_t halves = 2 * (zero_point - min) + 1;
@@ -72,7 +73,7 @@ static INLINE struct cml_scale cml_scale(struct cml_factor factor, int64_t bias,
  * the first one made is one less. Where outputs below the zero point are
  * clamped anyway (@clamped), that makes no difference.
  */
-static INLINE uint64_t cml_below_max(int64_t sum,
+static CML_INLINE uint64_t cml_below_max(int64_t sum,
 				     const struct cml_scale *scale,
 				     int64_t range, bool clamped)
 {
@@ -85,13 +86,12 @@ static INLINE uint64_t cml_below_max(int64_t sum,
 	}
 	product >>= scale->shift;
 	sign = product >> 63;
-	BARRIER(sign);
+	CML_KEEP(sign);
 	product = range - (product & ~sign);
 	sign = product >> 63;
-	BARRIER(sign);
+	CML_KEEP(sign);
 
 	return product & ~sign;
 }
-
 
 #endif /* CML_OPS_ONE_PRODUCT_H */

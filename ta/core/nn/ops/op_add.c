@@ -65,7 +65,7 @@ static void scalar(const struct cml_add *add, const int8_t *a, const int8_t *b,
 			sum += add->rescaled[1][eight_b >> 8 * i & 255];
 			below |= cml_below_max(sum, &scale, range, false)
 				 << 8 * i;
-			BARRIER(below);
+			CML_KEEP(below);
 		}
 		below = (max - below) ^ UINT64_C(0x8080808080808080);
 		memcpy(output, &below, GROUP);
