@@ -102,7 +102,8 @@ static CML_INLINE void multiply(const uint64_t *words, const int8_t *weights,
 #pragma GCC unroll 4
 			for (size_t k = 0; k < step; k++) {
 				size_t byte = k * CHANNELS + c;
-				uint64_t weight = cml_byte(w[byte / 8], byte % 8);
+				uint64_t weight = cml_byte(w[byte / 8],
+							   byte % 8);
 
 #pragma GCC unroll 4
 				for (size_t i = 0; i < count; i++)
@@ -120,7 +121,6 @@ static CML_INLINE void multiply(const uint64_t *words, const int8_t *weights,
 		for (size_t i = 0; i < count; i++)
 			out[i * CHANNELS + c] = sums[c][i];
 }
-
 
 /* Four channels of pixel @i of the words. */
 static CML_INLINE void put(const uint64_t words[CHANNELS], size_t i,
