@@ -313,7 +313,7 @@ static CML_INLINE void all_channels(const struct tiles *at, size_t count,
 	}
 }
 
-CML_IN_A_PAGE static void four_words(const struct tiles *tiles)
+CML_IN_A_PAGE(4096) static void four_words(const struct tiles *tiles)
 {
 	all_channels(tiles, 4, 2);
 }

@@ -90,8 +90,9 @@ static const int8_t *column(const struct cml_conv *conv, const int8_t *row,
 }
 
 /* @count words @step apart, of columns @stride bytes apart, all inside. */
-static void fill_inside(const int8_t *first, size_t stride, size_t count,
-			uint64_t *words, size_t step)
+CML_IN_A_PAGE(1024) static void
+fill_inside(const int8_t *first, size_t stride, size_t count, uint64_t *words,
+	    size_t step)
 {
 	const int8_t *second = first + stride;
 	const int8_t *third = second + stride;
@@ -158,6 +159,7 @@ static void pad_row(const struct cml_conv *conv, uint64_t *words)
 	uint64_t word = cml_word(value, value, value);
 	size_t count = row_words(conv);
 
+#pragma GCC unroll 8
 	for (size_t i = 0; i < count; i++)
 		words[i] = word;
 }
@@ -246,7 +248,7 @@ static CML_INLINE void channel_rows(const struct channel *at, size_t stride,
 	}
 }
 
-CML_IN_A_PAGE static __attribute__((noinline)) void
+CML_IN_A_PAGE(2048) static void
 run_channel(const struct channel *at, bool clamped)
 {
 	if (at->conv->stride_w == 1 && clamped)
@@ -270,10 +272,12 @@ static void one_channel(const struct cml_conv_call *call, int32_t c,
 		.conv = conv, .range = limits.range, .words = words + index,
 		.below = below + index, .rows = rows,
 	};
+	const int8_t *weights = call->weights + c;
 	int64_t sum = 0;
 
-	for (size_t i = 0; i < TAPS; i++) {
-		int64_t weight = call->weights[i * conv->out_c + c];
+#pragma GCC unroll 9
+	for (size_t i = 0; i < TAPS; i++, weights += conv->out_c) {
+		int64_t weight = *weights;
 
 		at.weights[i] = weight;
 		sum += weight;

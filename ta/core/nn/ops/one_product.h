@@ -19,10 +19,10 @@
 /* So that what is constant at the call is constant inside */
 #define CML_INLINE		inline __attribute__((always_inline))
 /*
- * For a function of less than 4096 bytes with a loop that counts: what is
- * translated at once ends with a page.
+ * For a function with a loop that counts, of less than @size bytes, which is a
+ * power of two up to 4096: what is translated at once ends with a page.
  */
-#define CML_IN_A_PAGE	__attribute__((aligned(4096)))
+#define CML_IN_A_PAGE(size)	__attribute__((aligned(size), noinline))
 /* Keeps the compiler from another order, and from comparisons. */
 #define CML_KEEP(x)	__asm__ volatile("" : "+r"(x))
 
