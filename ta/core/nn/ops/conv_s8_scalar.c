@@ -122,18 +122,19 @@ static CML_INLINE void multiply(const uint64_t *words, const int8_t *weights,
 			out[i * CHANNELS + c] = sums[c][i];
 }
 
-/* Four channels of pixel @i of the words. */
-static CML_INLINE void put(const uint64_t words[CHANNELS], size_t i,
-		       const struct cml_scale scales[CHANNELS],
-		       struct cml_limits limits, bool clamped, int8_t *output)
+/* Four channels of a pixel. */
+static CML_INLINE void put(const int64_t sums[CHANNELS],
+			   const struct cml_scale scales[CHANNELS],
+			   struct cml_limits limits, bool clamped,
+			   int8_t *output)
 {
 	uint64_t four = 0;
 	uint32_t bytes = 0;
 
 #pragma GCC unroll 4
 	for (size_t c = 0; c < CHANNELS; c++) {
-		four |= cml_below_max(cml_field(words[c], i), &scales[c],
-				      limits.range, clamped) << 8 * c;
+		four |= cml_below_max(sums[c], &scales[c], limits.range,
+				      clamped) << 8 * c;
 		CML_KEEP(four);
 	}
 	/* No byte borrows; the lowest is the first. */
@@ -148,16 +149,16 @@ static CML_INLINE void put_words(const uint64_t *words, size_t count,
 			     int8_t *output, size_t stride)
 {
 	do {
-		uint64_t four[CHANNELS] = {
-			words[0], words[1], words[2], words[3],
-		};
+#pragma GCC unroll 3
+		for (size_t i = 0; i < CML_FIELDS; i++) {
+			int64_t sums[CHANNELS] = {
+				cml_field(words[0], i), cml_field(words[1], i),
+				cml_field(words[2], i), cml_field(words[3], i),
+			};
 
-		put(four, 0, scales, limits, clamped, output);
-		output += stride;
-		put(four, 1, scales, limits, clamped, output);
-		output += stride;
-		put(four, 2, scales, limits, clamped, output);
-		output += stride;
+			put(sums, scales, limits, clamped, output);
+			output += stride;
+		}
 		words += CHANNELS;
 		count--;
 		CML_KEEP(count);
@@ -184,19 +185,23 @@ static void add_words(const uint64_t *words, size_t count, int32_t *sums)
 	}
 }
 
-static void put_sums(const struct cml_conv_call *call, const int32_t *sums,
-		     size_t pixels, int32_t first, struct cml_limits limits,
-		     int8_t *output, size_t stride)
+/* From sums (@pixels, 4) without their bias. */
+static void put_sums(const int32_t *sums, size_t pixels,
+		     const struct cml_scale scales[CHANNELS],
+		     struct cml_limits limits, int8_t *output, size_t stride)
 {
-	struct cml_scale scales[CHANNELS];
+	do {
+		int64_t four[CHANNELS] = { sums[0], sums[1], sums[2], sums[3] };
 
-	for (size_t c = 0; c < CHANNELS; c++)
-		scales[c] = cml_scale_of(call, first + c, 0);
-	for (; pixels; pixels--, output += stride)
-		for (size_t c = 0; c < CHANNELS; c++)
-			output[c] = call->conv->max -
-				    cml_below_max(*sums++, &scales[c],
-						  limits.range, false);
+		if (limits.clamped)
+			put(four, scales, limits, true, output);
+		else
+			put(four, scales, limits, false, output);
+		output += stride;
+		sums += CHANNELS;
+		pixels--;
+		CML_KEEP(pixels);
+	} while (pixels);
 }
 
 /* The same for any numbers. */
@@ -272,8 +277,7 @@ static CML_INLINE void one_tile(const struct tiles *at, const uint64_t *words,
 		put_words(products, count, scales, at->limits, false, output,
 			  stride);
 	else if (conv->one_product)
-		put_sums(at->call, sums, at->pixels, first, at->limits, output,
-			 stride);
+		put_sums(sums, at->pixels, scales, at->limits, output, stride);
 	else
 		put_any(at->call, sums, at->pixels, first, output, stride);
 }
@@ -285,6 +289,7 @@ static CML_INLINE void all_channels(const struct tiles *at, size_t count,
 	const struct cml_conv *conv = at->call->conv;
 	const int8_t *weights = at->call->weights;
 	size_t patch = cml_word_patch(conv);
+	int64_t start = patch <= conv->run ? CML_HALF : 0;
 
 	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
 		size_t channels = conv->out_c - first < CHANNELS ?
@@ -296,7 +301,7 @@ static CML_INLINE void all_channels(const struct tiles *at, size_t count,
 		struct cml_scale scales[CHANNELS];
 
 		for (size_t c = 0; conv->one_product && c < CHANNELS; c++)
-			scales[c] = cml_scale_of(at->call, first + c, CML_HALF);
+			scales[c] = cml_scale_of(at->call, first + c, start);
 		for (size_t i = 0; i < at->tiles; i++) {
 			int8_t some[PIXELS * CHANNELS];
 
@@ -318,12 +323,12 @@ CML_IN_A_PAGE(4096) static void four_words(const struct tiles *tiles)
 	all_channels(tiles, 4, 2);
 }
 
-static void two_words(const struct tiles *tiles)
+CML_IN_A_PAGE(4096) static void two_words(const struct tiles *tiles)
 {
 	all_channels(tiles, 2, 4);
 }
 
-static void one_word(const struct tiles *tiles)
+CML_IN_A_PAGE(4096) static void one_word(const struct tiles *tiles)
 {
 	all_channels(tiles, 1, 4);
 }
