@@ -172,93 +172,171 @@ struct channel {
 	int64_t range;
 	const uint64_t *words;
 	uint8_t *below;		/* how far outputs are from the largest one */
-	size_t rows;
+	size_t rows;		/* of the output */
+	size_t pitch;		/* words from row to row of the input */
+	size_t width;		/* bytes from row to row of the output */
+	size_t count;		/* words of an output row */
 };
 
-/* Onto the sum, three taps of a row; @next follows @word. */
-#define THREE(sum, weights, row, stride, word, next) \
-	do { \
-		(sum) += (word) * (weights)[KERNEL * (row)]; \
-		if ((stride) == 1) { \
-			(sum) += ((word) >> CML_FIELD_BITS | \
-				  (next) << 2 * CML_FIELD_BITS) * \
-				 (weights)[KERNEL * (row) + 1]; \
-			(sum) += ((word) >> 2 * CML_FIELD_BITS | \
-				  (next) << CML_FIELD_BITS) * \
-				 (weights)[KERNEL * (row) + 2]; \
-		} else { \
-			(sum) += (between) * (weights)[KERNEL * (row) + 1]; \
-			(sum) += ((word) >> CML_FIELD_BITS | \
-				  (next) << 2 * CML_FIELD_BITS) * \
-				 (weights)[KERNEL * (row) + 2]; \
-		} \
-		CML_KEEP(sum); \
-		(word) = (next); \
-	} while (0)
+/* What the three taps of a row read. */
+struct taps {
+	uint64_t first, second, third;
+};
 
-static CML_INLINE void channel_rows(const struct channel *at, size_t stride,
+/* @next follows @word, @between is of the columns between, if there are any. */
+static CML_INLINE struct taps taps_of(uint64_t word, uint64_t between,
+				      uint64_t next, size_t stride)
+{
+	uint64_t one_on = word >> CML_FIELD_BITS | next << 2 * CML_FIELD_BITS;
+	uint64_t two_on = word >> 2 * CML_FIELD_BITS | next << CML_FIELD_BITS;
+
+	return (struct taps){
+		.first = word,
+		.second = stride == 1 ? one_on : between,
+		.third = stride == 1 ? two_on : one_on,
+	};
+}
+
+static CML_INLINE uint64_t add_row(uint64_t sum, struct taps taps,
+				   const uint64_t weights[KERNEL])
+{
+	sum += taps.first * weights[0];
+	CML_KEEP(sum);
+	sum += taps.second * weights[1];
+	CML_KEEP(sum);
+	sum += taps.third * weights[2];
+	CML_KEEP(sum);
+
+	return sum;
+}
+
+static CML_INLINE void put_three(uint64_t sum, const struct channel *at,
+				 bool clamped, uint8_t *below)
+{
+#pragma GCC unroll 3
+	for (size_t i = 0; i < CML_FIELDS; i++)
+		below[i * GROUP] = cml_below_max(cml_field(sum, i), &at->scale,
+						 at->range, clamped);
+}
+
+/* One row of the output, from the words of its first input row on. */
+static CML_INLINE void one_row(const struct channel *at, size_t stride,
+			       bool clamped, const uint64_t *row0,
+			       uint8_t *below)
+{
+	const uint64_t *weights = at->weights;
+	const uint64_t *row1 = row0 + at->pitch;
+	const uint64_t *row2 = row1 + at->pitch;
+	uint64_t word0 = *row0;
+	uint64_t word1 = *row1;
+	uint64_t word2 = *row2;
+	size_t left = at->count;
+
+	do {
+		uint64_t sum = cml_word(CML_HALF, CML_HALF, CML_HALF);
+		uint64_t next = row0[stride * GROUP];
+
+		sum = add_row(sum, taps_of(word0, row0[GROUP], next, stride),
+			      weights);
+		word0 = next;
+		row0 += stride * GROUP;
+		next = row1[stride * GROUP];
+		sum = add_row(sum, taps_of(word1, row1[GROUP], next, stride),
+			      weights + KERNEL);
+		word1 = next;
+		row1 += stride * GROUP;
+		next = row2[stride * GROUP];
+		sum = add_row(sum, taps_of(word2, row2[GROUP], next, stride),
+			      weights + 2 * KERNEL);
+		word2 = next;
+		row2 += stride * GROUP;
+		put_three(sum, at, clamped, below);
+		below += CML_FIELDS * GROUP;
+		left--;
+		CML_KEEP(left);
+	} while (left);
+}
+
+/* Two rows, which have two of the four input rows in common: strides of 1. */
+static CML_INLINE void two_rows(const struct channel *at, bool clamped,
+				const uint64_t *row0, uint8_t *below)
+{
+	const uint64_t *weights = at->weights;
+	const uint64_t *row2 = row0 + 2 * at->pitch;
+	size_t pitch = at->pitch;
+	uint64_t word0 = *row0;
+	uint64_t word1 = row0[pitch];
+	uint64_t word2 = *row2;
+	uint64_t word3 = row2[pitch];
+	size_t left = at->count;
+
+	do {
+		uint64_t upper = cml_word(CML_HALF, CML_HALF, CML_HALF);
+		uint64_t lower = upper;
+		uint64_t next = 0;
+		struct taps taps;
+
+		row0 += GROUP;
+		next = *row0;
+		upper = add_row(upper, taps_of(word0, 0, next, 1), weights);
+		word0 = next;
+		next = row0[pitch];
+		taps = taps_of(word1, 0, next, 1);
+		upper = add_row(upper, taps, weights + KERNEL);
+		lower = add_row(lower, taps, weights);
+		word1 = next;
+		row2 += GROUP;
+		next = *row2;
+		taps = taps_of(word2, 0, next, 1);
+		upper = add_row(upper, taps, weights + 2 * KERNEL);
+		lower = add_row(lower, taps, weights + KERNEL);
+		word2 = next;
+		put_three(upper, at, clamped, below);
+		next = row2[pitch];
+		lower = add_row(lower, taps_of(word3, 0, next, 1),
+				weights + 2 * KERNEL);
+		word3 = next;
+		put_three(lower, at, clamped, below + at->width);
+		below += CML_FIELDS * GROUP;
+		left--;
+		CML_KEEP(left);
+	} while (left);
+}
+
+static CML_INLINE void all_rows(const struct channel *at, size_t stride,
 				bool clamped)
 {
-	const struct cml_conv *conv = at->conv;
 	const struct channel own = *at;		/* nothing changes it */
-	const uint64_t *weights = own.weights;
-	size_t pitch = row_words(conv);
-	size_t count = (conv->out_w + CML_FIELDS - 1) / CML_FIELDS;
+	size_t step = at->conv->stride_h * at->pitch;
+	const uint64_t *words = at->words;
 	uint8_t *below = at->below;
-	uint64_t between = 0;
+	size_t left = at->rows;
 
-	for (size_t row = 0; row < at->rows; row++) {
-		const uint64_t *row0 = at->words + row * conv->stride_h * pitch;
-		const uint64_t *row1 = row0 + pitch;
-		const uint64_t *row2 = row1 + pitch;
-		uint64_t word0 = *row0;
-		uint64_t word1 = *row1;
-		uint64_t word2 = *row2;
-		size_t left = count;
-
-		do {
-			uint64_t sum = cml_word(CML_HALF, CML_HALF, CML_HALF);
-			uint64_t next = 0;
-
-			if (stride == 2)
-				between = row0[GROUP];
-			row0 += stride * GROUP;
-			next = *row0;
-			THREE(sum, weights, 0, stride, word0, next);
-			if (stride == 2)
-				between = row1[GROUP];
-			row1 += stride * GROUP;
-			next = *row1;
-			THREE(sum, weights, 1, stride, word1, next);
-			if (stride == 2)
-				between = row2[GROUP];
-			row2 += stride * GROUP;
-			next = *row2;
-			THREE(sum, weights, 2, stride, word2, next);
-
-#pragma GCC unroll 3
-			for (size_t i = 0; i < CML_FIELDS; i++)
-				below[i * GROUP] = cml_below_max(
-					cml_field(sum, i), &own.scale,
-					own.range, clamped);
-			below += CML_FIELDS * GROUP;
-			left--;
-			CML_KEEP(left);
-		} while (left);
+	if (stride == 1 && at->conv->stride_h == 1) {
+		for (; left >= 2; left -= 2) {
+			two_rows(&own, clamped, words, below);
+			words += 2 * step;
+			below += 2 * own.width;
+		}
+	}
+	for (; left; left--) {
+		one_row(&own, stride, clamped, words, below);
+		words += step;
+		below += own.width;
 	}
 }
 
-CML_IN_A_PAGE(2048) static void
+CML_IN_A_PAGE(4096) static void
 run_channel(const struct channel *at, bool clamped)
 {
 	if (at->conv->stride_w == 1 && clamped)
-		channel_rows(at, 1, true);
+		all_rows(at, 1, true);
 	else if (at->conv->stride_w == 1)
-		channel_rows(at, 1, false);
+		all_rows(at, 1, false);
 	else if (clamped)
-		channel_rows(at, 2, true);
+		all_rows(at, 2, true);
 	else
-		channel_rows(at, 2, false);
+		all_rows(at, 2, false);
 }
 
 /* Channel @c, which is number @index of the tile. */
@@ -270,7 +348,8 @@ static void one_channel(const struct cml_conv_call *call, int32_t c,
 	struct cml_limits limits = cml_limits_of(conv);
 	struct channel at = {
 		.conv = conv, .range = limits.range, .words = words + index,
-		.below = below + index, .rows = rows,
+		.below = below + index, .rows = rows, .pitch = row_words(conv),
+		.count = (conv->out_w + CML_FIELDS - 1) / CML_FIELDS,
 	};
 	const int8_t *weights = call->weights + c;
 	int64_t sum = 0;
@@ -282,6 +361,7 @@ static void one_channel(const struct cml_conv_call *call, int32_t c,
 		at.weights[i] = weight;
 		sum += weight;
 	}
+	at.width = at.count * CML_FIELDS * GROUP;
 	at.scale = cml_scale_of(call, c, CML_HALF + 128 * sum);
 	run_channel(&at, limits.clamped);
 }
