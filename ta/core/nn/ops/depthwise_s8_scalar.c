@@ -413,6 +413,7 @@ static void group(const struct cml_conv_call *call, int32_t c,
 		output = put_row(below, conv->out_w, max, conv->out_c, output);
 }
 
+/* Stack: 560 bytes, among them what is known of one channel. */
 void cml_depthwise_s8_scalar(const struct cml_conv_call *call)
 {
 	const struct cml_conv *conv = call->conv;
