@@ -5,7 +5,8 @@
  * graph_run	u32 cpu, u32 model length, model, then any number of times
  *		all inputs
  *	->	for each time, all outputs one after the other
- * graph_shuffled	u32 seed, then as graph_run: tiles in another order, with
+ * graph_shuffled
+ *		u32 seed, then as graph_run: tiles in another order, with
  *		nothing left in scratch by the tile before, some of them twice
  * graph_info	u32 cpu, model
  *	->	u64 arena size, arena lower bound, size of the graph,
