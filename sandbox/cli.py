@@ -23,6 +23,7 @@ VERBS = (
     "xtest",
     "gdb",
     "profile",
+    "bench",
     "console",
     "down",
     "build",

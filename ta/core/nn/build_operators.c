@@ -322,6 +322,7 @@ static enum cml_status build_operator(struct cml_build *build, size_t index)
 					  node.packed_input],
 		.size = node.packed_size,
 	};
+	node.op->macs = node.macs;
 	graph->macs += node.macs;
 	if (node.scratch > graph->scratch_size)
 		graph->scratch_size = node.scratch;

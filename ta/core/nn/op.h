@@ -45,6 +45,7 @@ struct cml_op {
 	uint32_t operands;	/* the first of them: inputs, then outputs */
 	uint32_t tiles;
 	uint8_t packed_place;	/* of weights in another order; or none */
+	uint64_t macs;		/* multiply-accumulates of one run */
 	size_t params;
 	size_t packed;
 };

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network layer by layer: what each costs, and how far it is from what the machine can do."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.bench.figures import Figure, table
+
+_CONVOLUTIONS = {"CONV_2D", "DEPTHWISE_CONV_2D"}
+_BAR = 30
+
+
+@dataclass(frozen=True)
+class Layer:
+    """An operator, as it was prepared."""
+
+    index: int
+    name: str
+    macs: int
+    tiles: int
+    packed: bool
+    # Of two inputs and the output: innermost last, 0 where there is none
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def convolution(self) -> bool:
+        return self.name in _CONVOLUTIONS
+
+    @property
+    def pointwise(self) -> bool:
+        return self.name == "CONV_2D" and self.shapes[1][1:3] == (1, 1)
+
+    @property
+    def kind(self) -> str:
+        if self.pointwise:
+            return "pointwise"
+        kernel = "x".join(str(size) for size in self.shapes[1][1:3])
+        short = {"CONV_2D": "conv", "DEPTHWISE_CONV_2D": "depthwise"}.get(self.name)
+        return f"{short} {kernel}" if short else self.name.lower()
+
+    @property
+    def shape(self) -> str:
+        def words(shape: Sequence[int]) -> str:
+            return "x".join(str(size) for size in shape[1:])
+
+        return f"{words(self.shapes[0])} > {words(self.shapes[2])}"
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Multiply-accumulates a second, of each inner loop that this processor can run."""
+
+    rates: dict[str, float]
+
+    @property
+    def name(self) -> str:
+        return max(self.rates, key=lambda name: self.rates[name])
+
+    @property
+    def rate(self) -> float:
+        return self.rates[self.name]
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "macs_per_s": self.rate,
+            "loops": [{"name": n, "macs_per_s": rate} for n, rate in self.rates.items()],
+        }
+
+
+@dataclass(frozen=True)
+class Measured:
+    layer: Layer
+    time: Figure
+
+    @property
+    def rate(self) -> float:
+        return self.layer.macs / self.time.median
+
+    def as_json(self, peak: Peak) -> dict[str, Any]:
+        layer = self.layer
+        return {
+            "index": layer.index,
+            "operator": layer.name,
+            "kind": layer.kind,
+            "shapes": [list(shape) for shape in layer.shapes],
+            "tiles": layer.tiles,
+            "packed": layer.packed,
+            "macs": layer.macs,
+            "seconds": self.time.as_json(),
+            "macs_per_s": self.rate,
+            "peak_share": self.rate / peak.rate,
+        }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Layers of one kind, together."""
+
+    count: int
+    macs: int
+    seconds: float
+
+    @classmethod
+    def of(cls, layers: Iterable[Measured]) -> "Group":
+        chosen = list(layers)
+        return cls(
+            len(chosen),
+            sum(each.layer.macs for each in chosen),
+            sum(each.time.median for each in chosen),
+        )
+
+    def share(self, peak: Peak) -> float | None:
+        """Of the peak; None if there is no such layer."""
+        return self.macs / self.seconds / peak.rate if self.count else None
+
+    def as_json(self, peak: Peak) -> dict[str, Any]:
+        return {
+            "count": self.count,
+            "macs": self.macs,
+            "seconds": self.seconds,
+            "peak_share": self.share(peak),
+        }
+
+
+def groups(layers: Sequence[Measured]) -> dict[str, Group]:
+    """By what they are; `convolutions` and `pointwise` are those of the ratios."""
+    found = {
+        "all": Group.of(layers),
+        "convolutions": Group.of(each for each in layers if each.layer.convolution),
+        "pointwise": Group.of(each for each in layers if each.layer.pointwise),
+        "other convolutions": Group.of(
+            each for each in layers if each.layer.name == "CONV_2D" and not each.layer.pointwise
+        ),
+        "depthwise": Group.of(each for each in layers if each.layer.name == "DEPTHWISE_CONV_2D"),
+        "the rest": Group.of(each for each in layers if not each.layer.convolution),
+    }
+    return found
+
+
+def bar(share: float, width: int = _BAR) -> str:
+    """A bar of eighths of a character."""
+    eighths = round(min(max(share, 0.0), 1.0) * width * 8)
+    return "█" * (eighths // 8) + ("▏▎▍▌▋▊▉"[eighths % 8 - 1] if eighths % 8 else "")
+
+
+def as_text(layers: Sequence[Measured], peak: Peak) -> str:
+    longest = max(each.time.median for each in layers)
+    rows = []
+    for each in layers:
+        known = each.layer.macs > 0
+        rows.append(
+            (
+                str(each.layer.index),
+                each.layer.kind,
+                each.layer.shape,
+                f"{each.time.median * 1e3:.2f}",
+                f"{100 * each.time.spread:.0f} %",
+                f"{each.layer.macs / 1e6:.2f}" if known else "",
+                f"{each.rate / 1e9:.2f}" if known else "",
+                f"{100 * each.rate / peak.rate:.0f} %" if known else "",
+                bar(each.time.median / longest),
+            )
+        )
+    head = ("# ", "layer", "shape", "ms ", "spread ", "M MACs ", "GMAC/s ", "of peak ", "time")
+    sums = [
+        (
+            name,
+            str(group.count),
+            f"{group.seconds * 1e3:.1f}",
+            f"{group.macs / 1e6:.1f}",
+            f"{group.macs / group.seconds / 1e9:.2f}",
+            f"{100 * (group.share(peak) or 0):.0f} %",
+        )
+        for name, group in groups(layers).items()
+        if group.count
+    ]
+    best = f"peak: {peak.rate / 1e9:.2f} GMAC/s, {peak.name}"
+    heads = ("layers", "count ", "ms ", "M MACs ", "GMAC/s ", "of peak ")
+    return f"{table(head, rows)}\n\n{table(heads, sums)}\n\n{best}"

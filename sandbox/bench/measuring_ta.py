@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The measuring TA (ta/bench), from here. ta/include/cml_bench_ta.h says what it is given."""
+
+import struct
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from sandbox.bench.figures import Figure, figure
+from sandbox.bench.layers import Layer, Measured, Peak
+from sandbox.log import Step
+from sandbox.machine.machine import Machine
+from sandbox.tee import MemrefIn, MemrefOut, TEEContext, TeeError, TeeResult, ValueIn, ValueOut
+
+UUID_ = UUID("7d1c4a52-0f6e-4c0b-9a35-5b6f1f0c8e21")
+CMD_LOAD = 0
+CMD_LAYERS = 1
+CMD_RUN = 2
+CMD_PEAK = 3
+CMD_INFER = 4
+NETWORK = 0xFFFFFFFF
+NAME_BYTES = 32
+SHAPES = 3
+RANK = 4
+LAYER = struct.Struct(f"<{NAME_BYTES}sQII{SHAPES * RANK}i")
+
+_LOOP_NAME_BYTES = 64
+_LOAD_S = 120.0
+_CALL_S = 120.0
+
+
+class MeasuringTa:
+    """A session with it; `with` closes it. It holds a model in secure memory of its own."""
+
+    def __init__(self, machine: Machine, model: bytes) -> None:
+        self._context = TEEContext(machine)
+        try:
+            self._session = self._context.open_session(UUID_)
+            _, counts, macs, sizes = self._session.invoke(
+                CMD_LOAD, (MemrefIn(model), ValueOut(), ValueOut(), ValueOut()), timeout_s=_LOAD_S
+            )
+        except BaseException:
+            self._context.close()
+            raise
+        self.operator_count = counts.a
+        self.cpu = counts.b
+        self.macs = macs.a | macs.b << 32
+        self.arena_bytes = sizes.a
+        self.memory_bytes = sizes.b
+
+    def close(self) -> None:
+        try:
+            self._session.close()
+        finally:
+            self._context.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def layers(self) -> tuple[Layer, ...]:
+        (got,) = self._session.invoke(CMD_LAYERS, (MemrefOut(self.operator_count * LAYER.size),))
+        return tuple(
+            layer(index, fields) for index, fields in enumerate(LAYER.iter_unpack(got.data))
+        )
+
+    def run(self, operator: int, at_least_ms: int) -> float:
+        """Seconds of one round of an operator, or of the NETWORK."""
+        _, time = self._session.invoke(
+            CMD_RUN, (ValueIn(operator, at_least_ms), ValueOut()), timeout_s=_CALL_S
+        )
+        return time.b / 1e6 / time.a
+
+    def loops(self, at_least_ms: int) -> dict[str, tuple[int, float]]:
+        """Of each inner loop the multiply-accumulates and the seconds of a round."""
+        found = {}
+        index = 0
+        while True:
+            try:
+                _, time, macs, name = self._session.invoke(
+                    CMD_PEAK,
+                    (
+                        ValueIn(index, at_least_ms),
+                        ValueOut(),
+                        ValueOut(),
+                        MemrefOut(_LOOP_NAME_BYTES),
+                    ),
+                    timeout_s=_CALL_S,
+                )
+                found[name.data.decode()] = (macs.a, time.b / 1e6 / time.a)
+            except TeeError as error:
+                if error.result is TeeResult.ITEM_NOT_FOUND:
+                    return found
+                if error.result is not TeeResult.NOT_SUPPORTED:
+                    raise
+            index += 1
+
+    def infer(self, model_input: bytes, outputs_size: int) -> bytes:
+        _, outputs = self._session.invoke(
+            CMD_INFER, (MemrefIn(model_input), MemrefOut(outputs_size)), timeout_s=_CALL_S
+        )
+        return bytes(outputs.data)
+
+
+def layer(index: int, fields: tuple[object, ...]) -> Layer:
+    name, macs, tiles, packed, *sizes = fields
+    assert isinstance(name, bytes) and isinstance(macs, int) and isinstance(tiles, int)
+    numbers = [size for size in sizes if isinstance(size, int)]
+    shapes = tuple(tuple(numbers[at : at + RANK]) for at in range(0, SHAPES * RANK, RANK))
+    return Layer(index, name.rstrip(b"\0").decode(), macs, tiles, bool(packed), shapes)
+
+
+def measure(
+    ta: MeasuringTa, rounds: int, at_least_ms: int, step: Step
+) -> tuple[list[Measured], Peak, Figure]:
+    """All layers, the peak and the whole network, in turn, `rounds` times."""
+    layers = ta.layers()
+    samples: list[list[float]] = [[] for _ in layers]
+    rates: dict[str, list[float]] = {}
+    whole = []
+    for turn in range(rounds):
+        step.update(f"round {turn + 1} of {rounds}: the peak")
+        for name, (macs, seconds) in ta.loops(at_least_ms).items():
+            rates.setdefault(name, []).append(seconds / macs)
+        step.update(f"round {turn + 1} of {rounds}: the network")
+        whole.append(ta.run(NETWORK, at_least_ms))
+        for each in layers:
+            step.update(f"round {turn + 1} of {rounds}: layer {each.index} of {len(layers)}")
+            samples[each.index].append(ta.run(each.index, at_least_ms))
+    peak = Peak({name: 1 / figure(taken).median for name, taken in rates.items()})
+    measured = [Measured(each, figure(samples[each.index])) for each in layers]
+    return measured, peak, figure(whole)
