@@ -2,8 +2,9 @@
 /*
  * The engine in the normal world: the same files as in the TA, on one thread.
  *
- *	cml-bench-engine MODEL PHOTO
+ *	cml-bench-engine MODEL PHOTO CPU
  *
+ * CPU: bits of enum cml_cpu, which kernels to use; 0: what is fast here.
  * The photo is decoded and resized as the TA does it, and becomes the input.
  * A first line says what was loaded; then, a command a line:
  *
@@ -253,7 +254,7 @@ static void obey(struct engine *engine, const struct bench_words *words)
 	}
 }
 
-static void load(struct engine *engine, const char *path)
+static void load(struct engine *engine, const char *path, uint32_t cpu)
 {
 	struct cml_graph_problem problem = { .op_index = -1 };
 	struct cml_bench *bench = &engine->bench;
@@ -265,9 +266,8 @@ static void load(struct engine *engine, const char *path)
 	*bench = (struct cml_bench){
 		.allocator = &allocator,
 		.clock = clock_us,
-		.cpu = cpu_features(),
 	};
-	status = cml_bench_load(bench, model, &problem);
+	status = cml_bench_load(bench, model, cpu_features(), cpu, &problem);
 	if (status)
 		bench_fail("%s: %s (operator %" PRId32 "): %s", path,
 			   cml_status_name(status), problem.op_index,
@@ -287,9 +287,9 @@ int main(int argc, char **argv)
 	struct bench_words words = { 0 };
 	char line[LINE_SIZE];
 
-	if (argc != 3)
-		bench_fail("usage: cml-bench-engine MODEL PHOTO");
-	load(&engine, argv[1]);
+	if (argc != 4)
+		bench_fail("usage: cml-bench-engine MODEL PHOTO CPU");
+	load(&engine, argv[1], bench_number(argv[3], UINT32_MAX));
 	engine.photo.ptr = bench_read(argv[2], &engine.photo.len);
 	engine.input = allocate(NULL, cml_bench_input_size(&engine.bench));
 	engine.outputs = allocate(NULL, cml_bench_outputs_size(&engine.bench));

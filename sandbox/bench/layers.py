@@ -49,23 +49,32 @@ class Layer:
 
 @dataclass(frozen=True)
 class Peak:
-    """Multiply-accumulates a second, of each inner loop that this processor can run."""
+    """Of each inner loop that this processor can run, the seconds of a multiply-accumulate."""
 
-    rates: dict[str, float]
+    loops: dict[str, Figure]
 
     @property
     def name(self) -> str:
-        return max(self.rates, key=lambda name: self.rates[name])
+        return min(self.loops, key=lambda name: self.loops[name].median)
 
     @property
     def rate(self) -> float:
-        return self.rates[self.name]
+        """Multiply-accumulates a second."""
+        return 1 / self.loops[self.name].median
+
+    @property
+    def most(self) -> float:
+        """The best that any sample showed."""
+        return 1 / min(min(each.samples) for each in self.loops.values())
 
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "macs_per_s": self.rate,
-            "loops": [{"name": n, "macs_per_s": rate} for n, rate in self.rates.items()],
+            "loops": [
+                {"name": name, "macs_per_s": 1 / each.median, "spread": each.spread}
+                for name, each in self.loops.items()
+            ],
         }
 
 
@@ -101,6 +110,7 @@ class Group:
     count: int
     macs: int
     seconds: float
+    least: float  # the same, of the least samples
 
     @classmethod
     def of(cls, layers: Iterable[Measured]) -> "Group":
@@ -109,11 +119,14 @@ class Group:
             len(chosen),
             sum(each.layer.macs for each in chosen),
             sum(each.time.median for each in chosen),
+            sum(min(each.time.samples) for each in chosen),
         )
 
-    def share(self, peak: Peak) -> float | None:
+    def share(self, peak: Peak, *, least: bool = False) -> float | None:
         """Of the peak; None if there is no such layer."""
-        return self.macs / self.seconds / peak.rate if self.count else None
+        if not self.count:
+            return None
+        return self.macs / self.least / peak.most if least else self.macs / self.seconds / peak.rate
 
     def as_json(self, peak: Peak) -> dict[str, Any]:
         return {

@@ -10,7 +10,16 @@ from sandbox.bench.figures import Figure, figure
 from sandbox.bench.layers import Layer, Measured, Peak
 from sandbox.log import Step
 from sandbox.machine.machine import Machine
-from sandbox.tee import MemrefIn, MemrefOut, TEEContext, TeeError, TeeResult, ValueIn, ValueOut
+from sandbox.tee import (
+    MemrefIn,
+    MemrefOut,
+    TEEContext,
+    TeeError,
+    TeeResult,
+    ValueIn,
+    ValueInOut,
+    ValueOut,
+)
 
 UUID_ = UUID("7d1c4a52-0f6e-4c0b-9a35-5b6f1f0c8e21")
 CMD_LOAD = 0
@@ -30,14 +39,19 @@ _CALL_S = 120.0
 
 
 class MeasuringTa:
-    """A session with it; `with` closes it. It holds a model in secure memory of its own."""
+    """A session with it; `with` closes it. It holds a model in secure memory of its own.
 
-    def __init__(self, machine: Machine, model: bytes) -> None:
+    `cpu`: bits of enum cml_cpu, which kernels to use; 0: what it finds to be fast.
+    """
+
+    def __init__(self, machine: Machine, model: bytes, cpu: int = 0) -> None:
         self._context = TEEContext(machine)
         try:
             self._session = self._context.open_session(UUID_)
             _, counts, macs, sizes = self._session.invoke(
-                CMD_LOAD, (MemrefIn(model), ValueOut(), ValueOut(), ValueOut()), timeout_s=_LOAD_S
+                CMD_LOAD,
+                (MemrefIn(model), ValueInOut(cpu), ValueOut(), ValueOut()),
+                timeout_s=_LOAD_S,
             )
         except BaseException:
             self._context.close()
@@ -123,17 +137,17 @@ def measure(
     """All layers, the peak and the whole network, in turn, `rounds` times."""
     layers = ta.layers()
     samples: list[list[float]] = [[] for _ in layers]
-    rates: dict[str, list[float]] = {}
+    loops: dict[str, list[float]] = {}
     whole = []
     for turn in range(rounds):
         step.update(f"round {turn + 1} of {rounds}: the peak")
         for name, (macs, seconds) in ta.loops(at_least_ms).items():
-            rates.setdefault(name, []).append(seconds / macs)
+            loops.setdefault(name, []).append(seconds / macs)
         step.update(f"round {turn + 1} of {rounds}: the network")
         whole.append(ta.run(NETWORK, at_least_ms))
         for each in layers:
             step.update(f"round {turn + 1} of {rounds}: layer {each.index} of {len(layers)}")
             samples[each.index].append(ta.run(each.index, at_least_ms))
-    peak = Peak({name: 1 / figure(taken).median for name, taken in rates.items()})
+    peak = Peak({name: figure(taken) for name, taken in loops.items()})
     measured = [Measured(each, figure(samples[each.index])) for each in layers]
     return measured, peak, figure(whole)

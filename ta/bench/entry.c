@@ -14,6 +14,7 @@
 #define OUT	TEE_PARAM_TYPE_MEMREF_OUTPUT
 #define VALUE_IN	TEE_PARAM_TYPE_VALUE_INPUT
 #define VALUE_OUT	TEE_PARAM_TYPE_VALUE_OUTPUT
+#define VALUE_INOUT	TEE_PARAM_TYPE_VALUE_INOUT
 
 struct session {
 	struct cml_secure_memory memory;
@@ -76,10 +77,9 @@ static TEE_Result load(struct session *session, TEE_Param *params)
 
 	if (!params[0].memref.buffer)
 		return TEE_ERROR_BAD_PARAMETERS;
-	bench->cpu = session->cpu;
 	status = cml_bench_load(bench, cml_bytes(params[0].memref.buffer,
 						 params[0].memref.size),
-				&problem);
+				session->cpu, params[1].value.a, &problem);
 	if (status) {
 		IMSG("model refused: %s (operator %" PRId32 "): %s",
 		     cml_status_name(status), problem.op_index,
@@ -196,7 +196,7 @@ struct command {
 /* Indexed by TA_CML_BENCH_CMD_* */
 static const struct command commands[] = {
 	[TA_CML_BENCH_CMD_LOAD] = {
-		TEE_PARAM_TYPES(IN, VALUE_OUT, VALUE_OUT, VALUE_OUT), load,
+		TEE_PARAM_TYPES(IN, VALUE_INOUT, VALUE_OUT, VALUE_OUT), load,
 	},
 	[TA_CML_BENCH_CMD_LAYERS] = {
 		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), layers,

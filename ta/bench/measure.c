@@ -44,6 +44,7 @@ static void give_back(const struct cml_bench *bench, void *ptr, size_t size)
 }
 
 enum cml_status cml_bench_load(struct cml_bench *bench, struct cml_bytes model,
+			       uint32_t has, uint32_t wanted,
 			       struct cml_graph_problem *problem)
 {
 	enum cml_status status = CML_NO_MEMORY;
@@ -57,8 +58,10 @@ enum cml_status cml_bench_load(struct cml_bench *bench, struct cml_bytes model,
 		return CML_NO_MEMORY;
 	bench->len = model.len;
 	memcpy(bench->model, model.ptr, model.len);
-	bench->cpu = cml_measure_cpu(bench->allocator, bench->cpu,
-				     bench->clock, bench->clock_ctx);
+	bench->cpu = wanted & (has | CML_CPU_FAST_SCALAR);
+	if (!wanted)
+		bench->cpu = cml_measure_cpu(bench->allocator, has,
+					     bench->clock, bench->clock_ctx);
 	status = cml_graph_prepare(bench->allocator, bench->model, bench->len,
 				   bench->cpu, &bench->graph, problem);
 	if (status)

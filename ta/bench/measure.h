@@ -13,7 +13,7 @@ struct cml_bench {
 	const struct cml_allocator *allocator;
 	cml_clock clock;
 	void *clock_ctx;
-	uint32_t cpu;		/* bits of enum cml_cpu */
+	uint32_t cpu;		/* bits of enum cml_cpu that are used */
 	uint8_t *model;
 	size_t len;
 	struct cml_graph *graph;
@@ -33,8 +33,13 @@ struct cml_bench_time cml_bench_repeat(cml_clock clock, void *clock_ctx,
 				       uint64_t at_least_us,
 				       void (*run)(void *ctx), void *ctx);
 
-/* @bench has allocator, clock and cpu. @model is copied. */
+/*
+ * @bench has allocator and clock. @has: what the processor has; @wanted: bits
+ * of enum cml_cpu to be used, or 0 for what is measured to be fast. @model is
+ * copied.
+ */
 enum cml_status cml_bench_load(struct cml_bench *bench, struct cml_bytes model,
+			       uint32_t has, uint32_t wanted,
 			       struct cml_graph_problem *problem);
 void cml_bench_unload(struct cml_bench *bench);
 

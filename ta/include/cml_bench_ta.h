@@ -19,7 +19,9 @@
 /*
  * LOAD: a model in the clear, in place of the one before.
  * [in] memref[0]	the .tflite file
- * [out] value[1]	a: operators, b: bits of enum cml_cpu that are used
+ * [inout] value[1]	in, a: bits of enum cml_cpu to be used, of those that
+ *			there are; 0: what is measured to be fast, as in the
+ *			inference TA. out, a: operators, b: the bits
  * [out] value[2]	multiply-accumulates of one run: a low, b high 32 bits
  * [out] value[3]	a: bytes of the arena, b: bytes of all memory in use
  */
