@@ -304,6 +304,10 @@ int main(int argc, char **argv)
 	       cml_graph_arena_size(engine.bench.graph));
 	while (bench_next(line, sizeof(line), &words))
 		obey(&engine, &words);
+	cml_bench_unload(&engine.bench);
+	free(engine.input);
+	free(engine.outputs);
+	free((void *)(uintptr_t)engine.photo.ptr);
 
 	return 0;
 }
