@@ -108,7 +108,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             runs = args.runs or _RUNS
             if not args.peers:
                 found["service"] = bench_steps.service(machine, subject, runs, context.progress)
-            more, each, peak = bench_steps.peers(machine, subject, runs, context.progress)
+            more, each, peak = bench_steps.peers(machine, subject, runs, context)
             found |= {"runs": runs, **more}
     found["took_s"] = round(time.monotonic() - began, 1)
     if args.svg is not None:

@@ -150,9 +150,9 @@ def _memory(found: dict[str, Any]) -> tuple[Head, Rows]:
             "the engine's tables": memory["tables_bytes"],
         }
     for count, peak in found["secure_memory"]["peak_bytes"].items():
-        own = None if peak is None else peak - found["secure_memory"]["before_bytes"]
+        own = None if peak is None else peak - found["secure_memory"]["optee_bytes"]
         sizes[f"**the detector at its peak, code and all, workers on a photo: {count}**"] = own
-    sizes["OP-TEE itself, in the same RAM"] = found["secure_memory"]["before_bytes"]
+    sizes["OP-TEE itself, in the same RAM"] = found["secure_memory"]["optee_bytes"]
     sizes["that RAM, whole"] = found["secure_memory"]["size_bytes"]
     rows: Rows = [
         (name, f"{size:,}", f"{size / _MIB:.2f}") if size is not None else (name, "", "")

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What `sandbox bench` measures through the service, as `sandbox detect` uses it."""
 
-import inspect
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,9 +9,10 @@ from pathlib import Path
 
 from sandbox.bench.figures import Figure, figure
 from sandbox.commands.detect import MAX_SESSIONS, Model, Worker, detect
-from sandbox.errors import GuestError
+from sandbox.errors import GuestError, UserError
 from sandbox.log import Progress, SilentProgress, Step
 from sandbox.machine.boot import GUEST_SHARE
+from sandbox.machine.deadline import Deadline
 from sandbox.machine.machine import Machine
 from sandbox.owner.results import Result
 from sandbox.owner.service import Session, TaInfo
@@ -21,17 +21,20 @@ from sandbox.tee import TEEContext
 from sandbox.tee.stats import Pool, Stats
 
 SESSION = "bench"
-# The argument of Worker.detect() that says how many cores work on one photo.
+# The method of a session that says how many cores may work on its photos.
 _WORKERS = "workers"
 _THRESHOLD = 0.5
 # Bytes behind the end of a JPEG file: they are read, copied and decrypted, and nothing else.
 _TRAILING_BYTES = 4 << 20
+_POLL_S = 0.5
+# So many, that all workers have had their share of one.
+_PHOTOS = 3
 MIB = 1 << 20
 
 
 def takes_workers() -> bool:
     """Whether one photo can be given to several workers."""
-    return _WORKERS in inspect.signature(Worker.detect).parameters
+    return hasattr(Session, _WORKERS)
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,13 @@ class Service:
         self._worker = worker
 
     def ask(self, photo: bytes, workers: int = 1) -> Asked:
+        if takes_workers():
+            getattr(self._session, _WORKERS)(workers)
+        elif workers != 1:
+            raise UserError(f"this version cannot give one photo to {workers} workers")
         timings: dict[str, float] = {}
         began = time.perf_counter()
-        more = {_WORKERS: workers} if workers > 1 else {}
-        result = self._worker.detect(photo, _THRESHOLD, timings, **more)
+        result = self._worker.detect(photo, _THRESHOLD, timings)
         timings["total"] = (time.perf_counter() - began) * 1000
         return Asked({name: ms / 1000 for name, ms in timings.items()}, result)
 
@@ -86,34 +92,45 @@ class SecureMemory:
     """OP-TEE's TA RAM: TAs' code, data, stacks, and all that they map."""
 
     size_bytes: int
-    before_bytes: int  # in use before the detector was loaded
-    # The most that was in use, by workers on one photo; None: so many could not be had
-    peak_bytes: dict[int, int | None]
-    remarks: tuple[str, ...] = ()
+    used_bytes: int
+    instances: int  # of TAs that are loaded
 
 
-def secure_memory(
-    machine: Machine, model: Model, photo: bytes, workers: tuple[int, ...], progress: Progress
-) -> SecureMemory:
-    peaks: dict[int, int | None] = {}
-    remarks = []
+def secure_memory(machine: Machine) -> SecureMemory:
+    """What is in use now: OP-TEE's own, if no TA is loaded."""
     with TEEContext(machine) as context, Stats(context) as stats:
-        before = stats.memory(Pool.TA_RAM)
-        for count in workers:
-            if count > 1 and not takes_workers():
-                peaks[count] = None
-                remarks.append(f"{count} workers on one photo: not in this version")
-                continue
-            stats.memory(Pool.TA_RAM, reset=True)
-            try:
-                with service(machine, model, progress) as ours:
-                    ours.ask(photo, count)
-            except GuestError as error:
-                peaks[count] = None
-                remarks.append(f"{count} workers on one photo: {error.message}")
-            else:
-                peaks[count] = stats.memory(Pool.TA_RAM).peak
-    return SecureMemory(before.size, before.used, peaks, tuple(remarks))
+        memory = stats.memory(Pool.TA_RAM)
+        return SecureMemory(memory.size, memory.used, stats.loaded_count())
+
+
+def wait_for_room(machine: Machine, needed_bytes: int, timeout_s: float = 20.0) -> None:
+    """Sessions that end, or let go of a model, may take a moment. Asking for more than there is
+    would be trouble on the secure world's console; so this looks first."""
+    deadline = Deadline(timeout_s)
+    while True:
+        memory = secure_memory(machine)
+        free = memory.size_bytes - memory.used_bytes
+        if free >= needed_bytes:
+            return
+        if deadline.expired:
+            raise GuestError(
+                f"{needed_bytes / MIB:.1f} MiB of secure memory are needed, {free / MIB:.1f} MiB"
+                " are free",
+                "Sessions of other programs may have the rest: `sandbox down` ends them all.",
+            )
+        time.sleep(_POLL_S)
+
+
+def peak_memory(
+    machine: Machine, model: Model, photo: bytes, workers: int, progress: Progress
+) -> int:
+    """The most that was in use, from before a session was opened until it had looked at photos."""
+    with TEEContext(machine) as context, Stats(context) as stats:
+        stats.memory(Pool.TA_RAM, reset=True)
+        with service(machine, model, progress) as ours:
+            for _ in range(_PHOTOS):
+                ours.ask(photo, workers)
+        return stats.memory(Pool.TA_RAM).peak
 
 
 # Phases -----------------------------------------------------------------------------------------

@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox import process
+from sandbox import paths, process
 from sandbox.bench import layers as layers_of
 from sandbox.bench import measuring_ta, model_file, picture, programs
 from sandbox.bench.figures import Difference, Figure, interleaved, quotient
 from sandbox.bench.layers import Measured, Peak
+from sandbox.build import images
 from sandbox.commands import bench_service
 from sandbox.commands.bench_service import MIB
 from sandbox.commands.context import Context
 from sandbox.commands.detect import MAX_SESSIONS, Model
+from sandbox.errors import GuestError
 from sandbox.log import Progress
 from sandbox.machine import qemu_v8
 from sandbox.machine.boot import GUEST_SHARE
-from sandbox.machine.machine import Machine
+from sandbox.machine.folder import check_name
+from sandbox.machine.machine import Machine, State
 from sandbox.owner.service import Session, TaError
 
 # What each sample takes at least: long enough for a TA's clock of milliseconds.
@@ -115,16 +118,18 @@ def free_sessions(machine: Machine) -> None:
 
 
 def peers(
-    machine: Machine, subject: Subject, runs: int, progress: Progress
+    machine: Machine, subject: Subject, runs: int, context: Context
 ) -> tuple[dict[str, Any], list[Measured], Peak]:
     """Everybody, in turn, on one photo; then the layers and the peak; then secure memory."""
+    progress = context.progress
     free_sessions(machine)
+    before = bench_service.secure_memory(machine)
     seconds: dict[str, Figure | None] = dict.fromkeys(NAMES)
     remarks = [_NO_REFERENCE]
     with contextlib.ExitStack() as stack:
         measured, hello = _everybody(machine, subject, runs, progress, stack, remarks)
         seconds |= measured.times
-    with measuring_ta.MeasuringTa(machine, subject.model.data, hello["cpu"]) as ta:
+    with _measuring(machine, subject, hello["cpu"]) as ta:
         with progress.step("measuring TA: layers and peak") as step:
             each, peak, whole = measuring_ta.measure(ta, runs_of_layers(runs), LAYER_MS, step)
         in_ta = ta.infer(measured.model_input, len(measured.expected))
@@ -132,13 +137,8 @@ def peers(
         **measured.agreement,
         "measuring_ta": Difference.of(measured.expected, in_ta).as_json(),
     }
-    with progress.step("secure memory"):
-        memory = bench_service.secure_memory(
-            machine, subject.model, subject.jpeg, (1, MANY_WORKERS), progress
-        )
-    remarks += memory.remarks
     groups = layers_of.groups(each)
-    peak_bytes = memory.peak_bytes[MANY_WORKERS]
+    memory = _memory(machine, subject, before, context, remarks)
     return (
         {
             "seconds": {name: f.as_json() if f else None for name, f in seconds.items()},
@@ -146,22 +146,15 @@ def peers(
             "macs": hello["macs"],
             "cpu": {"ree": cpu_names(hello["cpu"]), "ta": cpu_names(ta.cpu)},
             "agreement": agreement,
-            "xnnpack_took_the_whole_model": True,
+            "xnnpack_took_the_whole_model": measured.whole_model,
             "service_agrees": measured.service_agrees,
             "peak": peak.as_json(),
             "groups": {name: group.as_json(peak) for name, group in groups.items()},
             "layers": [layer.as_json(peak) for layer in each],
-            "secure_memory": {
-                "size_bytes": memory.size_bytes,
-                "before_bytes": memory.before_bytes,
-                "peak_bytes": {str(n): size for n, size in memory.peak_bytes.items()},
-            },
+            "secure_memory": memory,
             "ratios": {
                 **_ratios(seconds, groups, peak, least=False),
-                # What OP-TEE itself, or another TA, had before is not the detector's.
-                "secure_memory_mib": None
-                if peak_bytes is None
-                else (peak_bytes - memory.before_bytes) / MIB,
+                "secure_memory_mib": _detector_mib(memory, MANY_WORKERS),
             },
             "ratios_of_least": _ratios(seconds, groups, peak, least=True),
             "remarks": remarks,
@@ -169,6 +162,62 @@ def peers(
         each,
         peak,
     )
+
+
+def _detector_mib(memory: dict[str, Any], workers: int) -> float | None:
+    """Of the detector, with code and all: what OP-TEE has for itself is not its doing."""
+    peak = memory["peak_bytes"][str(workers)]
+    return None if peak is None else (peak - memory["optee_bytes"]) / MIB
+
+
+def _memory(
+    machine: Machine,
+    subject: Subject,
+    before: bench_service.SecureMemory,
+    context: Context,
+    remarks: list[str],
+) -> dict[str, Any]:
+    free_sessions(machine)
+    optee_bytes = before.used_bytes
+    if before.instances:
+        optee_bytes = 0
+        remarks.append(
+            "secure memory: TAs were loaded before, so what OP-TEE itself takes is not known, and"
+            " counts as the detector's"
+        )
+    peaks: dict[str, int | None] = {}
+    with context.progress.step("secure memory") as step:
+        for workers in (1, MANY_WORKERS):
+            peaks[str(workers)] = None
+            if workers > 1 and not bench_service.takes_workers():
+                remarks.append(f"{workers} workers on one photo: not in this version")
+                continue
+            step.update(f"{workers} workers")
+            try:
+                with _with_cores(machine, workers, context) as wide:
+                    peaks[str(workers)] = bench_service.peak_memory(
+                        wide, subject.model, subject.jpeg, workers, context.progress
+                    )
+            except GuestError as error:
+                remarks.append(f"{workers} workers on one photo: {error.message}")
+    return {
+        "size_bytes": before.size_bytes,
+        "optee_bytes": optee_bytes,
+        "peak_bytes": peaks,
+    }
+
+
+@contextlib.contextmanager
+def _with_cores(machine: Machine, cores: int, context: Context) -> Iterator[Machine]:
+    """This machine, if it has so many; else another one, for as long as it takes."""
+    record = machine.status().record
+    if record is not None and record.cores >= cores:
+        yield machine
+        return
+    name = check_name(f"{machine.name}-{cores}-cores")
+    wide = Machine(name, paths.machine_dir(name), qemu=context.config.qemu)
+    with _booted(wide, cores, context):
+        yield wide
 
 
 def _ratios(
@@ -191,6 +240,12 @@ def _ratios(
     }
 
 
+def _measuring(machine: Machine, subject: Subject, cpu: int = 0) -> measuring_ta.MeasuringTa:
+    # Its copy of the model, and about a third of that for arena, tables and code.
+    bench_service.wait_for_room(machine, len(subject.model.data) * 4 // 3 + MIB)
+    return measuring_ta.MeasuringTa(machine, subject.model.data, cpu)
+
+
 def runs_of_layers(runs: int) -> int:
     """Layers are 98 times as many."""
     return max(2, runs // 3)
@@ -202,6 +257,7 @@ class _Measured:
     model_input: bytes
     expected: bytes  # outputs of our engine in the normal world
     agreement: dict[str, Any]
+    whole_model: bool  # XNNPACK took it
     service_agrees: bool
 
 
@@ -237,7 +293,7 @@ def _everybody(
     # Here all are to have the same.
     with (
         progress.step("which kernels are fast in the TA"),
-        measuring_ta.MeasuringTa(machine, subject.model.data) as ta,
+        _measuring(machine, subject) as ta,
     ):
         cpu = ta.cpu
     ours = stack.enter_context(bench_service.service(machine, subject.model, progress))
@@ -294,7 +350,12 @@ def _everybody(
         times = interleaved(
             what, runs, lambda turn, name: step.update(f"round {turn + 1} of {runs}: {name}")
         )
-    return _Measured(times, model_input, expected, agreement, agrees), engine.hello
+    whole = all(
+        bool(peer.hello["fully_accelerated"])
+        for name, peer in peers_in_ree.items()
+        if name.startswith("xnnpack")
+    )
+    return _Measured(times, model_input, expected, agreement, whole, agrees), engine.hello
 
 
 # Layers -----------------------------------------------------------------------------------------
@@ -306,7 +367,7 @@ def layers(
     free_sessions(machine)
     programs.push_measuring_ta(machine, progress)
     with (
-        measuring_ta.MeasuringTa(machine, subject.model.data) as ta,
+        _measuring(machine, subject) as ta,
         progress.step("layers and peak, in the TA") as step,
     ):
         each, peak, whole = measuring_ta.measure(ta, runs, LAYER_MS, step)
@@ -362,24 +423,26 @@ def service(machine: Machine, subject: Subject, runs: int, progress: Progress) -
 @contextlib.contextmanager
 def running(context: Context) -> Iterator[Machine]:
     """The machine, if it is up; else it is booted for as long as this takes."""
-    from sandbox.build import images
-    from sandbox.machine.machine import State
-
     machine = context.machine()
     if machine.status().state is State.UP:
         yield machine
         return
-    count = qemu_v8.default_cores()
-    prepared = images.prepare(count, context.progress)
+    with _booted(machine, qemu_v8.default_cores(), context):
+        yield machine
+
+
+@contextlib.contextmanager
+def _booted(machine: Machine, cores: int, context: Context) -> Iterator[None]:
+    prepared = images.prepare(cores, context.progress)
     _, started = machine.up(
         prepared,
-        cores=count,
+        cores=cores,
         memory_mib=context.config.memory_mib,
         timeout_s=context.config.boot_timeout_s,
         progress=context.progress,
     )
     try:
-        yield machine
+        yield
     finally:
         if started:
             machine.down()

@@ -94,13 +94,13 @@ def test_secure_memory_is_counted(peers: Any) -> None:
     memory = peers["secure_memory"]
     # The model is there, in place; all of it fits.
     least = 4562608
-    assert memory["before_bytes"] + least < memory["peak_bytes"]["1"] <= memory["size_bytes"]
+    assert memory["optee_bytes"] + least < memory["peak_bytes"]["1"] <= memory["size_bytes"]
     many = memory["peak_bytes"]["4"]
     if many is None:
         assert peers["ratios"]["secure_memory_mib"] is None
         assert any("4 workers" in remark for remark in peers["remarks"])
     else:
-        used = (many - memory["before_bytes"]) / MIB
+        used = (many - memory["optee_bytes"]) / MIB
         assert peers["ratios"]["secure_memory_mib"] == pytest.approx(used)
 
 
