@@ -13,7 +13,8 @@
  *	peak INDEX MS	the same, and {"name", "macs"} of a round; null for a
  *			loop that this processor cannot run, or is not there
  *	jpeg MS		the photo decoded, resize MS: and resized
- *	layers		{"layers": [{"name", "macs", "tiles", "packed", "shapes"}]}
+ *	layers		{"layers": [{"name", "macs", "tiles", "packed",
+ *			"shapes"}]}
  *	input FILE	{}: writes the input
  *	outputs FILE	{}: one run, writes all outputs one after the other
  */

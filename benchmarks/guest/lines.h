@@ -23,7 +23,7 @@ void bench_fail(const char *format, ...)
 int bench_next(char *line, size_t size, struct bench_words *words);
 uint64_t bench_number(const char *word, uint64_t max);
 
-/* Whole files. What is read has room for 64 bytes more, and is aligned to 64. */
+/* Whole files. What is read is aligned to 64 bytes. */
 uint8_t *bench_read(const char *path, size_t *len);
 void bench_write(const char *path, const void *data, size_t len);
 

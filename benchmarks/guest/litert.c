@@ -170,7 +170,8 @@ int main(int argc, char **argv)
 	char line[LINE_SIZE];
 
 	if (argc != 5)
-		bench_fail("usage: cml-bench-litert MODEL INPUT KERNELS THREADS");
+		bench_fail("usage: cml-bench-litert MODEL INPUT KERNELS "
+			   "THREADS");
 	/* Lines of TOML */
 	snprintf(options, sizeof(options),
 		 "kernel_mode = \"%.16s\"\nnum_threads = %u\n", argv[3],

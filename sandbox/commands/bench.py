@@ -89,7 +89,7 @@ def _subject(args: argparse.Namespace) -> "Subject":
 
 def run(args: argparse.Namespace, context: Context) -> int:
     # Imported late: all of it stands on libraries that other verbs do without.
-    from sandbox.commands import bench_report, bench_steps
+    from sandbox.commands import bench_peers, bench_report, bench_steps
     from sandbox.commands.watched import watched
 
     subject = _subject(args)
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             runs = args.runs or _RUNS
             if not args.peers:
                 found["service"] = bench_steps.service(machine, subject, runs, context.progress)
-            more, each, peak = bench_steps.peers(machine, subject, runs, context)
+            more, each, peak = bench_peers.peers(machine, subject, runs, context)
             found |= {"runs": runs, **more}
     found["took_s"] = round(time.monotonic() - began, 1)
     if args.svg is not None:

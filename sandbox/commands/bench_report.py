@@ -11,7 +11,8 @@ from sandbox.bench import layers as layers_of
 from sandbox.bench import picture
 from sandbox.bench.figures import table
 from sandbox.bench.layers import Measured, Peak
-from sandbox.commands.bench_steps import NAMES, Subject, layers_picture
+from sandbox.commands.bench_peers import NAMES
+from sandbox.commands.bench_steps import Subject, layers_picture
 from sandbox.errors import UserError
 
 # What the engine is meant to reach: at most, or at least.

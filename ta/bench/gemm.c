@@ -35,7 +35,7 @@ struct cml_gemm {
 	uint64_t a[ROOM_ROWS * DEPTH / FIELD_ROWS];
 	/* Words: tiles of (DEPTH, columns). SMMLA: as a; 8 are read too far. */
 	int8_t b[ROOM_COLUMNS * DEPTH + 8];
-	int32_t product[ROOM_ROWS * ROOM_COLUMNS];	/* (rows, ROOM_COLUMNS) */
+	int32_t product[ROOM_ROWS * ROOM_COLUMNS];	/* (rows, columns) */
 };
 
 /* Any numbers; those of b so small that sums of DEPTH products fit a field. */
@@ -84,7 +84,8 @@ static void scalar_ ## words ## _ ## columns(const struct cml_gemm *gemm) \
 				b += (columns); \
 				_Pragma("GCC unroll 8") \
 				for (int j = 0; j < (columns); j++) { \
-					int64_t w = (int8_t)(weights >> 8 * j); \
+					int64_t w = (int8_t) \
+						    (weights >> 8 * j); \
 					\
 					_Pragma("GCC unroll 8") \
 					for (int i = 0; i < (words); i++) \

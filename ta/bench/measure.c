@@ -133,7 +133,7 @@ enum cml_status cml_bench_run(const struct cml_bench *bench, uint32_t op,
 	return CML_OK;
 }
 
-/* The innermost CML_BENCH_RANK dimensions; what is further out is in the first. */
+/* The innermost dimensions; what is further out is in the first. */
 static void put_shape(int32_t shape[CML_BENCH_RANK],
 		      const struct cml_tensor *tensor)
 {

@@ -41,7 +41,7 @@ struct cml_bench_layer {
 	char name[CML_BENCH_NAME_SIZE];	/* the schema's; zeros follow */
 	uint64_t macs;
 	uint32_t tiles;
-	uint32_t packed;		/* 1: weights were put in another order */
+	uint32_t packed;		/* 1: weights are in another order */
 	/*
 	 * Of the first two inputs and of the output, innermost last, 1 before
 	 * it; 0: there is none.
