@@ -8,7 +8,8 @@
  * The photo is decoded and resized as the TA does it, and becomes the input.
  * A first line says what was loaded; then, a command a line:
  *
- *	network MS	{"rounds", "us"}: for MS milliseconds at least
+ *	network MS	{"rounds", "us", "all_rounds"}: for MS milliseconds at
+ *			least; with rounds that were tried before
  *	op INDEX MS	the same for one operator
  *	peak INDEX MS	the same, and {"name", "macs"} of a round; null for a
  *			loop that this processor cannot run, or is not there
@@ -150,8 +151,9 @@ static void decode(void *ctx)
 
 static void put_time(struct cml_bench_time time)
 {
-	printf("{\"rounds\": %" PRIu32 ", \"us\": %" PRIu64 "}\n",
-	       time.rounds, time.us);
+	printf("{\"rounds\": %" PRIu32 ", \"us\": %" PRIu64
+	       ", \"all_rounds\": %" PRIu32 "}\n",
+	       time.rounds, time.us, time.all_rounds);
 }
 
 static void run(struct engine *engine, uint32_t op, const char *ms)

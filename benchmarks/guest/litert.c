@@ -7,7 +7,8 @@
  * A first line says whether XNNPACK took all of the model; then, a command a
  * line:
  *
- *	network MS	{"rounds", "us"}: for MS milliseconds at least
+ *	network MS	{"rounds", "us", "all_rounds"}: for MS milliseconds at
+ *			least
  *	outputs FILE	{}: one run, writes all outputs one after the other
  *
  * Elements are taken to be bytes: int8 models.
@@ -141,8 +142,9 @@ static void network(struct peer *peer, uint64_t at_least_ns)
 		rounds++;
 		elapsed = bench_now_ns() - begin;
 	} while (elapsed < at_least_ns);
-	printf("{\"rounds\": %" PRIu32 ", \"us\": %" PRIu64 "}\n", rounds,
-	       elapsed / 1000);
+	printf("{\"rounds\": %" PRIu32 ", \"us\": %" PRIu64
+	       ", \"all_rounds\": %" PRIu32 "}\n",
+	       rounds, elapsed / 1000, rounds);
 }
 
 static void outputs(struct peer *peer, const char *path)

@@ -39,14 +39,9 @@ def figure(samples: Iterable[float]) -> Figure:
     return Figure(tuple(samples))
 
 
-def quotient(above: Figure | None, below: Figure | None, *, least: bool = False) -> float | None:
-    """Of the medians, or of the least samples: what is left where a busy host is in the way.
-
-    None if one of them could not be measured: a number that nobody measured helps nobody.
-    """
-    if above is None or below is None:
-        return None
-    return min(above.samples) / min(below.samples) if least else above.median / below.median
+def quotient(above: Figure | None, below: Figure | None) -> float | None:
+    """None if one of them could not be measured: a number that nobody measured helps nobody."""
+    return None if above is None or below is None else above.median / below.median
 
 
 def interleaved(

@@ -52,6 +52,7 @@ class Peak:
     """Of each inner loop that this processor can run, the seconds of a multiply-accumulate."""
 
     loops: dict[str, Figure]
+    cpu: dict[str, Figure]  # the same, of the host's cores
 
     @property
     def name(self) -> str:
@@ -63,14 +64,15 @@ class Peak:
         return 1 / self.loops[self.name].median
 
     @property
-    def most(self) -> float:
-        """The best that any sample showed."""
-        return 1 / min(min(each.samples) for each in self.loops.values())
+    def cpu_rate(self) -> float:
+        """Multiply-accumulates in a second of the host's cores, by the loop that is best there."""
+        return 1 / min(each.median for each in self.cpu.values())
 
     def as_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "macs_per_s": self.rate,
+            "macs_per_host_cpu_s": self.cpu_rate,
             "loops": [
                 {"name": name, "macs_per_s": 1 / each.median, "spread": each.spread}
                 for name, each in self.loops.items()
@@ -82,6 +84,7 @@ class Peak:
 class Measured:
     layer: Layer
     time: Figure
+    cpu: Figure  # of the host's cores
 
     @property
     def rate(self) -> float:
@@ -98,6 +101,7 @@ class Measured:
             "packed": layer.packed,
             "macs": layer.macs,
             "seconds": self.time.as_json(),
+            "host_cpu_seconds": self.cpu.as_json(),
             "macs_per_s": self.rate,
             "peak_share": self.rate / peak.rate,
         }
@@ -110,7 +114,7 @@ class Group:
     count: int
     macs: int
     seconds: float
-    least: float  # the same, of the least samples
+    cpu: float  # of the host's cores
 
     @classmethod
     def of(cls, layers: Iterable[Measured]) -> "Group":
@@ -119,21 +123,25 @@ class Group:
             len(chosen),
             sum(each.layer.macs for each in chosen),
             sum(each.time.median for each in chosen),
-            sum(min(each.time.samples) for each in chosen),
+            sum(each.cpu.median for each in chosen),
         )
 
-    def share(self, peak: Peak, *, least: bool = False) -> float | None:
+    def share(self, peak: Peak) -> float | None:
         """Of the peak; None if there is no such layer."""
-        if not self.count:
-            return None
-        return self.macs / self.least / peak.most if least else self.macs / self.seconds / peak.rate
+        return self.macs / self.seconds / peak.rate if self.count else None
+
+    def cpu_share(self, peak: Peak) -> float | None:
+        """The same, both by what they take of the host's cores."""
+        return self.macs / self.cpu / peak.cpu_rate if self.count else None
 
     def as_json(self, peak: Peak) -> dict[str, Any]:
         return {
             "count": self.count,
             "macs": self.macs,
             "seconds": self.seconds,
+            "host_cpu_seconds": self.cpu,
             "peak_share": self.share(peak),
+            "peak_share_of_host_cpu": self.cpu_share(peak),
         }
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The measuring TA (ta/bench), from here. ta/include/cml_bench_ta.h says what it is given."""
 
+import contextlib
 import itertools
 import struct
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Self
 from uuid import UUID
 
 from sandbox.bench.figures import Figure, figure
+from sandbox.bench.host_cpu import HostCpu
 from sandbox.bench.layers import Layer, Measured, Peak
 from sandbox.log import Step
 from sandbox.machine.machine import Machine
@@ -42,10 +44,17 @@ _CALL_S = 120.0
 
 
 @dataclass(frozen=True)
+class Ran:
+    seconds: float  # of a round
+    all_rounds: int  # with those that were not timed
+
+
+@dataclass(frozen=True)
 class Loop:
     index: int
     name: str
     mac_s: float  # seconds of a multiply-accumulate
+    all_macs: int  # with those that were not timed
 
 
 class MeasuringTa:
@@ -95,12 +104,11 @@ class MeasuringTa:
             layer(index, fields) for index, fields in enumerate(LAYER.iter_unpack(got.data))
         )
 
-    def run(self, operator: int, at_least_ms: int) -> float:
-        """Seconds of one round of an operator, or of the NETWORK."""
-        _, time = self._session.invoke(
-            CMD_RUN, (ValueIn(operator, at_least_ms), ValueOut()), timeout_s=_CALL_S
-        )
-        return time.b / 1e6 / time.a
+    def run(self, operator: int, at_least_ms: int) -> Ran:
+        """An operator, or the NETWORK; once, if it need not take any time."""
+        asked = (ValueIn(operator, at_least_ms), ValueOut(), ValueOut())
+        _, time, rounds = self._session.invoke(CMD_RUN, asked, timeout_s=_CALL_S)
+        return Ran(time.b / 1e6 / time.a, rounds.a)
 
     def loop(self, index: int, at_least_ms: int) -> "Loop | None":
         """An inner loop on packed matrices; None if this processor cannot run it.
@@ -121,19 +129,7 @@ class MeasuringTa:
             if error.result is TeeResult.NOT_SUPPORTED:
                 return None
             raise
-        return Loop(index, name.data.decode(), time.b / 1e6 / time.a / macs.a)
-
-    def loops(self, at_least_ms: int) -> list["Loop"]:
-        """All that this processor can run."""
-        found = []
-        for index in itertools.count():
-            try:
-                loop = self.loop(index, at_least_ms)
-            except IndexError:
-                break
-            if loop is not None:
-                found.append(loop)
-        return found
+        return Loop(index, name.data.decode(), time.b / 1e6 / time.a / macs.a, macs.a * macs.b)
 
     def infer(self, model_input: bytes, outputs_size: int) -> bytes:
         _, outputs = self._session.invoke(
@@ -150,34 +146,79 @@ def layer(index: int, fields: tuple[object, ...]) -> Layer:
     return Layer(index, name.rstrip(b"\0").decode(), macs, tiles, bool(packed), shapes)
 
 
-def measure(
-    ta: MeasuringTa, rounds: int, at_least_ms: int, step: Step
-) -> tuple[list[Measured], Peak, Figure]:
+@dataclass(frozen=True)
+class Found:
+    """Of the layers, the peak and the whole network: what they take, and of the host's cores."""
+
+    layers: list[Measured]
+    peak: Peak
+    network: Figure
+    network_cpu: Figure
+
+
+class _Samples:
+    """Of one thing: times, and shares of the host's cores."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self.cpu: list[float] = []
+
+
+def measure(ta: MeasuringTa, cpu: HostCpu, rounds: int, at_least_ms: int, step: Step) -> Found:
     """All layers, the peak and the whole network, in turn, `rounds` times.
 
     The fastest inner loop has its turn between the layers, too: what else the host does meanwhile
     is in both, then.
     """
     layers = ta.layers()
-    samples: list[list[float]] = [[] for _ in layers]
-    loops: dict[str, list[float]] = {}
-    whole = []
+    smallest = min(layers, key=lambda layer: (layer.macs == 0, layer.macs)).index
+    samples = [_Samples() for _ in layers]
+    loops: dict[str, _Samples] = {}
+    network = _Samples()
+    overhead = 0.0
+
+    def run(operator: int, into: _Samples) -> None:
+        before = cpu.seconds()
+        ran = ta.run(operator, at_least_ms)
+        spent = cpu.seconds() - before - overhead
+        into.times.append(ran.seconds)
+        into.cpu.append(max(spent, 1e-9) / ran.all_rounds)
+
+    def loop(index: int) -> Loop | None:
+        before = cpu.seconds()
+        found = ta.loop(index, at_least_ms)
+        spent = cpu.seconds() - before - overhead
+        if found is not None:
+            into = loops.setdefault(found.name, _Samples())
+            into.times.append(found.mac_s)
+            into.cpu.append(max(spent, 1e-9) / found.all_macs)
+        return found
+
     for turn in range(rounds):
         words = f"round {turn + 1} of {rounds}"
         step.update(f"{words}: the peak")
-        found = ta.loops(at_least_ms)
-        for loop in found:
-            loops.setdefault(loop.name, []).append(loop.mac_s)
-        best = min(found, key=lambda loop: loop.mac_s)
+        overhead = cpu.overhead(lambda: ta.run(smallest, 0))
+        tried = []
+        with contextlib.suppress(IndexError):
+            for index in itertools.count():
+                tried.append(loop(index))
+        best = min((each for each in tried if each is not None), key=lambda each: each.mac_s)
         step.update(f"{words}: the network")
-        whole.append(ta.run(NETWORK, at_least_ms))
+        run(NETWORK, network)
         for each in layers:
             step.update(f"{words}: layer {each.index} of {len(layers)}")
-            samples[each.index].append(ta.run(each.index, at_least_ms))
+            run(each.index, samples[each.index])
             if each.index % _LAYERS_A_PEAK == 0:
-                again = ta.loop(best.index, at_least_ms)
-                assert again is not None
-                loops[best.name].append(again.mac_s)
-    peak = Peak({name: figure(taken) for name, taken in loops.items()})
-    measured = [Measured(each, figure(samples[each.index])) for each in layers]
-    return measured, peak, figure(whole)
+                loop(best.index)
+    return Found(
+        [
+            Measured(each, figure(taken.times), figure(taken.cpu))
+            for each, taken in zip(layers, samples, strict=True)
+        ],
+        Peak(
+            {name: figure(taken.times) for name, taken in loops.items()},
+            {name: figure(taken.cpu) for name, taken in loops.items()},
+        ),
+        figure(network.times),
+        figure(network.cpu),
+    )

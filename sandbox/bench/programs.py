@@ -9,7 +9,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from sandbox import process
-from sandbox.bench.measuring_ta import UUID_
+from sandbox.bench.measuring_ta import UUID_, Ran
 from sandbox.build import recipe, sources, wheels
 from sandbox.devkit import push
 from sandbox.devkit.build import Built, BuiltTa
@@ -120,12 +120,11 @@ class Program:
         self._lines.send(" ".join(str(word) for word in words))
         return self._receive(_ANSWER_S)
 
-    def seconds(self, *words: object) -> float:
-        """Of one round of what is timed."""
+    def timed(self, *words: object) -> Ran:
+        """What is timed."""
         answer = self.ask(*words)
         try:
             assert answer is not None
-            seconds = answer["us"] / 1e6 / answer["rounds"]
+            return Ran(answer["us"] / 1e6 / answer["rounds"], answer["all_rounds"])
         except (AssertionError, KeyError, TypeError, ZeroDivisionError) as error:
             raise BenchProgramError(f"{self._name} in the guest said {answer!r}") from error
-        return float(seconds)

@@ -48,21 +48,24 @@ def _where(found: dict[str, Any]) -> str:
 
 def _peers(found: dict[str, Any]) -> tuple[Head, Rows]:
     base = found["seconds"]["xnnpack1"]["median"]
+    cpu = found["host_cpu_seconds"]
     rows: Rows = []
     for name, words in NAMES.items():
         taken = found["seconds"][name]
         if taken is None:
-            rows.append((words, "not measured", "", ""))
+            rows.append((words, "not measured", "", "", ""))
             continue
+        own = cpu.get("measuring_ta" if name == "ta1" else name)
         rows.append(
             (
                 words,
+                f"{own['median'] * 1e3:.0f}" if own else "",
                 f"{taken['median'] * 1e3:.0f}",
                 f"{100 * taken['spread']:.0f} %",
                 f"{taken['median'] / base:.2f}",
             )
         )
-    return ("network", "ms ", "spread ", "to XNNPACK, 1 thread "), rows
+    return ("network", "host CPU, ms ", "ms ", "spread ", "to XNNPACK, 1 thread "), rows
 
 
 def _ratios(found: dict[str, Any]) -> tuple[Head, Rows]:
@@ -73,17 +76,17 @@ def _ratios(found: dict[str, Any]) -> tuple[Head, Rows]:
             rows.append((words, "not measured", "", f"{sign} {goal:.2f}", ""))
             continue
         met = value <= goal if sign == "<=" else value >= goal
-        least = found["ratios_of_least"].get(name)
+        cpu = found["ratios_of_host_cpu"].get(name)
         rows.append(
             (
                 words,
                 f"{value:.2f}",
-                "" if least is None else f"{least:.2f}",
+                "" if cpu is None else f"{cpu:.2f}",
                 f"{sign} {goal:.2f}",
                 "yes" if met else "no",
             )
         )
-    return ("figure", "value ", "of the least ", "goal ", "met"), rows
+    return ("figure", "value ", "of host CPU ", "goal ", "met"), rows
 
 
 def _groups(found: dict[str, Any]) -> tuple[Head, Rows]:
@@ -94,11 +97,14 @@ def _groups(found: dict[str, Any]) -> tuple[Head, Rows]:
             f"{group['seconds'] * 1e3:.1f}",
             f"{group['macs'] / 1e6:.1f}",
             f"{100 * group['peak_share']:.0f} %",
+            f"{group['host_cpu_seconds'] * 1e3:.1f}",
+            f"{100 * group['peak_share_of_host_cpu']:.0f} %",
         )
         for name, group in found["groups"].items()
         if group["count"]
     ]
-    return ("layers", "count ", "ms ", "M MACs ", "of the peak "), rows
+    head = ("layers", "count ", "ms ", "M MACs ", "of the peak ", "host CPU, ms ", "of its peak ")
+    return head, rows
 
 
 def _agreement(found: dict[str, Any]) -> tuple[Head, Rows]:

@@ -13,6 +13,7 @@ from typing import Any
 from sandbox import paths, process
 from sandbox.bench import layers as layers_of
 from sandbox.bench import measuring_ta, picture, programs
+from sandbox.bench.host_cpu import HostCpu
 from sandbox.bench.layers import Measured, Peak
 from sandbox.build import images
 from sandbox.commands import bench_service
@@ -81,6 +82,12 @@ def _host_cpu() -> str:
     return platform.machine()
 
 
+def host_cpu(machine: Machine) -> HostCpu:
+    record = machine.status().record
+    assert record is not None and record.qemu is not None
+    return HostCpu(record.qemu.pid)
+
+
 def free_sessions(machine: Machine) -> None:
     """What earlier calls of `sandbox detect` keep open takes the secure memory that we need."""
     with (
@@ -111,13 +118,15 @@ def layers(
         measuring(machine, subject) as ta,
         progress.step("layers and peak, in the TA") as step,
     ):
-        each, peak, whole = measuring_ta.measure(ta, runs, LAYER_MS, step)
+        found = measuring_ta.measure(ta, host_cpu(machine), runs, LAYER_MS, step)
+    each, peak = found.layers, found.peak
     return (
         {
             "macs": ta.macs,
             "cpu": cpu_names(ta.cpu),
             "arena_bytes": ta.arena_bytes,
-            "network_seconds": whole.as_json(),
+            "network_seconds": found.network.as_json(),
+            "network_host_cpu_seconds": found.network_cpu.as_json(),
             "peak": peak.as_json(),
             "groups": {name: g.as_json(peak) for name, g in layers_of.groups(each).items()},
             "layers": [layer.as_json(peak) for layer in each],

@@ -128,6 +128,7 @@ static TEE_Result run(struct session *session, TEE_Param *params)
 			       (uint64_t)params[0].value.b * 1000, &time);
 	params[1].value.a = time.rounds;
 	params[1].value.b = time.us < UINT32_MAX ? time.us : UINT32_MAX;
+	params[2].value.a = time.all_rounds;
 
 	return result_of(status);
 }
@@ -161,6 +162,7 @@ static TEE_Result peak(struct session *session, TEE_Param *params)
 	params[1].value.a = time.rounds;
 	params[1].value.b = time.us < UINT32_MAX ? time.us : UINT32_MAX;
 	params[2].value.a = CML_GEMM_MACS;
+	params[2].value.b = time.all_rounds;
 	if (!cml_gemm_correct(gemm)) {
 		EMSG("inner loop %s computes wrong numbers", name);
 		res = TEE_ERROR_GENERIC;
@@ -202,7 +204,7 @@ static const struct command commands[] = {
 		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), layers,
 	},
 	[TA_CML_BENCH_CMD_RUN] = {
-		TEE_PARAM_TYPES(VALUE_IN, VALUE_OUT, NONE, NONE), run,
+		TEE_PARAM_TYPES(VALUE_IN, VALUE_OUT, VALUE_OUT, NONE), run,
 	},
 	[TA_CML_BENCH_CMD_PEAK] = {
 		TEE_PARAM_TYPES(VALUE_IN, VALUE_OUT, VALUE_OUT, OUT), peak,

@@ -22,6 +22,7 @@ struct cml_bench_time cml_bench_repeat(cml_clock clock, void *clock_ctx,
 		for (uint32_t i = 0; i < time.rounds; i++)
 			run(ctx);
 		time.us = clock(clock_ctx) - begin;
+		time.all_rounds += time.rounds;
 		if (time.us >= at_least_us || time.rounds >= MAX_ROUNDS)
 			return time;
 		/* A tenth more than it seems to take. */

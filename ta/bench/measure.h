@@ -23,6 +23,7 @@ struct cml_bench {
 struct cml_bench_time {
 	uint32_t rounds;
 	uint64_t us;		/* that all of them took */
+	uint32_t all_rounds;	/* those that were tried before, too */
 };
 
 /*

@@ -54,6 +54,7 @@ struct cml_bench_layer {
  * [in] value[0]	a: index, or CML_BENCH_NETWORK; b: for so many
  *			milliseconds at least
  * [out] value[1]	a: rounds, b: microseconds that they took
+ * [out] value[2]	a: rounds in all, with those that were tried before
  */
 #define TA_CML_BENCH_CMD_RUN		2
 #define CML_BENCH_NETWORK		0xffffffff
@@ -63,7 +64,7 @@ struct cml_bench_layer {
  * PEAK: a matrix product of CML_GEMM_* that is packed already.
  * [in] value[0]	a: which inner loop, b: milliseconds as above
  * [out] value[1]	a: rounds, b: microseconds
- * [out] value[2]	a: multiply-accumulates of a round
+ * [out] value[2]	a: multiply-accumulates of a round, b: rounds in all
  * [out] memref[3]	the inner loop's name
  * TEE_ERROR_ITEM_NOT_FOUND: there are no more. TEE_ERROR_NOT_SUPPORTED: this
  * processor lacks the instruction.

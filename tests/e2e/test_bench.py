@@ -55,6 +55,17 @@ def test_ratios_are_the_quotients_of_the_figures(peers: Any) -> None:
         assert ratios[name] == (None if a is None or b is None else pytest.approx(a / b)), name
 
 
+def test_what_it_takes_of_the_host_is_told_too(peers: Any) -> None:
+    seconds = peers["host_cpu_seconds"]
+    assert set(seconds) >= {"xnnpack1", "builtin1", "ree1", "measuring_ta"}
+    assert all(figure["least"] > 0 for figure in seconds.values())
+    ratios = peers["ratios_of_host_cpu"]
+    ta = seconds["measuring_ta"]["median"]
+    assert ratios["ta1_vs_xnnpack1"] == pytest.approx(ta / seconds["xnnpack1"]["median"])
+    assert ratios["tee_vs_ree"] == pytest.approx(ta / seconds["ree1"]["median"])
+    assert 0 < ratios["peak_share_conv"] and 0 < ratios["peak_share_pointwise"]
+
+
 def test_shares_of_the_peak_follow_from_the_layers(peers: Any) -> None:
     layers = peers["layers"]
     assert sum(layer["macs"] for layer in layers) == peers["macs"]
@@ -82,6 +93,8 @@ def test_all_compute_the_same_network(peers: Any) -> None:
     assert peers["service_agrees"] is True
     assert peers["agreement"]["measuring_ta"] == {"most": 0, "mean": 0.0, "share": 0.0}
     assert peers["xnnpack_took_the_whole_model"] is True
+    if peers["seconds"]["reference1"] is not None:
+        assert peers["agreement"]["reference1"]["most"] == 0
     # The same kernels, whatever the number of threads
     assert peers["agreement"]["xnnpack1"] == peers["agreement"]["xnnpack2"]
     for name in ("xnnpack1", "builtin1"):

@@ -3,7 +3,9 @@
 
 import hashlib
 import json
+import os
 import re
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,12 @@ import pytest
 from sandbox import paths
 from sandbox.bench import figures, measuring_ta, model_file, picture
 from sandbox.bench.figures import Difference, Figure, figure, interleaved, quotient
+from sandbox.bench.host_cpu import HostCpu
 from sandbox.bench.layers import Layer, Measured, Peak, as_text, bar, groups
 from sandbox.build import wheels
 from sandbox.build.lock import LockError
 from sandbox.commands import bench_report, bench_service
-from sandbox.errors import UserError
+from sandbox.errors import InfraError, UserError
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
@@ -28,10 +31,8 @@ HEADER = (ROOT / "ta/include/cml_bench_ta.h").read_text()
 # Figures ----------------------------------------------------------------------------------------
 
 
-def test_a_quotient_is_that_of_the_medians_or_of_the_least() -> None:
-    above, below = figure([3.0, 1.0, 2.0]), figure([4.0, 8.0, 5.0])
-    assert quotient(above, below) == 2.0 / 5.0
-    assert quotient(above, below, least=True) == 1.0 / 4.0
+def test_a_quotient_is_that_of_the_medians() -> None:
+    assert quotient(figure([3.0, 1.0, 2.0]), figure([4.0, 8.0, 5.0])) == 2.0 / 5.0
 
 
 def test_what_was_not_measured_has_no_quotient() -> None:
@@ -75,6 +76,21 @@ def test_tables_have_numbers_to_the_right() -> None:
     assert text == "name   ms\na       1\nlong  100"
 
 
+def test_what_a_process_has_run_goes_up_with_what_it_does() -> None:
+    cpu = HostCpu(os.getpid())
+
+    def work() -> None:
+        begin = time.process_time()
+        while time.process_time() - begin < 0.05:
+            pass
+
+    assert cpu.spent(work) >= 0.04
+    # Asleep, it takes next to nothing.
+    assert cpu.spent(lambda: time.sleep(0.2)) < 0.15
+    with pytest.raises(InfraError):
+        HostCpu(1 << 30).seconds()
+
+
 # Layers -----------------------------------------------------------------------------------------
 
 SHAPES = {
@@ -88,7 +104,8 @@ NAMES = {"pointwise": "CONV_2D", "conv": "CONV_2D", "depthwise": "DEPTHWISE_CONV
 
 def measured(kind: str, index: int, macs: int, *seconds: float) -> Measured:
     layer = Layer(index, NAMES[kind], macs, 1, False, SHAPES[kind])
-    return Measured(layer, figure(seconds))
+    # Each takes half as much of the host's cores.
+    return Measured(layer, figure(seconds), figure(value / 2 for value in seconds))
 
 
 LAYERS = [
@@ -98,12 +115,15 @@ LAYERS = [
     measured("add", 3, 0, 0.5),
 ]
 # 8000 and 10000 a second
-PEAK = Peak({"slow": figure([1 / 8000]), "fast": figure([1 / 10000, 1 / 9000, 1 / 12000])})
+PEAK = Peak(
+    {"slow": figure([1 / 8000]), "fast": figure([1 / 10000, 1 / 9000, 1 / 12000])},
+    {"slow": figure([1 / 40000]), "fast": figure([1 / 20000])},
+)
 
 
 def test_the_peak_is_the_best_loop() -> None:
     assert PEAK.name == "fast" and PEAK.rate == pytest.approx(10000)
-    assert PEAK.most == pytest.approx(12000)
+    assert PEAK.cpu_rate == pytest.approx(40000)
 
 
 def test_groups_add_up() -> None:
@@ -115,7 +135,7 @@ def test_groups_add_up() -> None:
     assert found["convolutions"].count == 3
     assert found["convolutions"].share(PEAK) == pytest.approx(11000 / 4.0 / 10000)
     assert found["pointwise"].share(PEAK) == pytest.approx(0.6)
-    assert found["convolutions"].share(PEAK, least=True) == pytest.approx(11000 / 3.0 / 12000)
+    assert found["convolutions"].cpu_share(PEAK) == pytest.approx(11000 / 2.0 / 40000)
 
 
 def test_a_kind_that_is_not_there_has_no_share() -> None:
@@ -315,7 +335,8 @@ def found() -> dict[str, Any]:
             for name in bench_report.NAMES
         },
         "ratios": dict.fromkeys(bench_report.GOALS, 0.7) | {"ta2_vs_ta1": None},
-        "ratios_of_least": {"tee_vs_ree": 1.01},
+        "ratios_of_host_cpu": {"tee_vs_ree": 1.01},
+        "host_cpu_seconds": {"xnnpack1": json_of(0.3), "measuring_ta": json_of(0.2)},
         "groups": {name: group.as_json(PEAK) for name, group in groups(LAYERS).items()},
         "peak": PEAK.as_json(),
         "agreement": {"xnnpack1": Difference(3, 0.5, 0.25).as_json()},
