@@ -39,6 +39,7 @@ LAYER = struct.Struct(f"<{NAME_BYTES}sQII{SHAPES * RANK}i")
 
 _LOOP_NAME_BYTES = 64
 _LAYERS_A_PEAK = 8
+_LEAST_S = 1e-9
 _LOAD_S = 120.0
 _CALL_S = 120.0
 
@@ -54,7 +55,8 @@ class Loop:
     index: int
     name: str
     mac_s: float  # seconds of a multiply-accumulate
-    all_macs: int  # with those that were not timed
+    macs: int  # of a round
+    all_rounds: int  # with those that were not timed
 
 
 class MeasuringTa:
@@ -129,7 +131,8 @@ class MeasuringTa:
             if error.result is TeeResult.NOT_SUPPORTED:
                 return None
             raise
-        return Loop(index, name.data.decode(), time.b / 1e6 / time.a / macs.a, macs.a * macs.b)
+        mac_s = time.b / 1e6 / time.a / macs.a
+        return Loop(index, name.data.decode(), mac_s, macs.a, macs.b)
 
     def infer(self, model_input: bytes, outputs_size: int) -> bytes:
         _, outputs = self._session.invoke(
@@ -175,29 +178,37 @@ def measure(ta: MeasuringTa, cpu: HostCpu, rounds: int, at_least_ms: int, step: 
     samples = [_Samples() for _ in layers]
     loops: dict[str, _Samples] = {}
     network = _Samples()
-    overhead = 0.0
+    overhead = cpu.overhead(lambda: ta.run(smallest, 0))
+
+    def alone(once_s: float, spent_s: float, rounds: int) -> float:
+        """Of the host's cores for a round: a call has its price, whatever it is about."""
+        if rounds < 2:
+            # It takes so long that this hardly matters.
+            return max(spent_s - overhead, _LEAST_S)
+        return max(spent_s - once_s, _LEAST_S) / (rounds - 1)
 
     def run(operator: int, into: _Samples) -> None:
+        once_s = cpu.spent(lambda: ta.run(operator, 0))
         before = cpu.seconds()
         ran = ta.run(operator, at_least_ms)
-        spent = cpu.seconds() - before - overhead
+        into.cpu.append(alone(once_s, cpu.seconds() - before, ran.all_rounds))
         into.times.append(ran.seconds)
-        into.cpu.append(max(spent, 1e-9) / ran.all_rounds)
 
     def loop(index: int) -> Loop | None:
+        # Packing the matrices is in it, too.
+        once_s = cpu.spent(lambda: ta.loop(index, 0))
         before = cpu.seconds()
         found = ta.loop(index, at_least_ms)
-        spent = cpu.seconds() - before - overhead
+        spent_s = cpu.seconds() - before
         if found is not None:
             into = loops.setdefault(found.name, _Samples())
+            into.cpu.append(alone(once_s, spent_s, found.all_rounds) / found.macs)
             into.times.append(found.mac_s)
-            into.cpu.append(max(spent, 1e-9) / found.all_macs)
         return found
 
     for turn in range(rounds):
         words = f"round {turn + 1} of {rounds}"
         step.update(f"{words}: the peak")
-        overhead = cpu.overhead(lambda: ta.run(smallest, 0))
         tried = []
         with contextlib.suppress(IndexError):
             for index in itertools.count():
