@@ -178,13 +178,25 @@ def as_text(layers: Sequence[Measured], peak: Peak) -> str:
                 each.layer.shape,
                 f"{each.time.median * 1e3:.2f}",
                 f"{100 * each.time.spread:.0f} %",
+                f"{each.cpu.median * 1e3:.2f}",
                 f"{each.layer.macs / 1e6:.2f}" if known else "",
                 f"{each.rate / 1e9:.2f}" if known else "",
                 f"{100 * each.rate / peak.rate:.0f} %" if known else "",
                 bar(each.time.median / longest),
             )
         )
-    head = ("# ", "layer", "shape", "ms ", "spread ", "M MACs ", "GMAC/s ", "of peak ", "time")
+    head = (
+        "# ",
+        "layer",
+        "shape",
+        "ms ",
+        "spread ",
+        "host CPU ",
+        "M MACs ",
+        "GMAC/s ",
+        "of peak ",
+        "",
+    )
     sums = [
         (
             name,
@@ -193,10 +205,24 @@ def as_text(layers: Sequence[Measured], peak: Peak) -> str:
             f"{group.macs / 1e6:.1f}",
             f"{group.macs / group.seconds / 1e9:.2f}",
             f"{100 * (group.share(peak) or 0):.0f} %",
+            f"{group.cpu * 1e3:.1f}",
+            f"{100 * (group.cpu_share(peak) or 0):.0f} %",
         )
         for name, group in groups(layers).items()
         if group.count
     ]
-    best = f"peak: {peak.rate / 1e9:.2f} GMAC/s, {peak.name}"
-    heads = ("layers", "count ", "ms ", "M MACs ", "GMAC/s ", "of peak ")
-    return f"{table(head, rows)}\n\n{table(heads, sums)}\n\n{best}"
+    best = (
+        f"peak: {peak.rate / 1e9:.2f} GMAC/s, {peak.name};"
+        f" {peak.cpu_rate / 1e9:.2f} in a second of the host's cores"
+    )
+    sum_head = (
+        "layers",
+        "count ",
+        "ms ",
+        "M MACs ",
+        "GMAC/s ",
+        "of peak ",
+        "host CPU, ms ",
+        "of its peak ",
+    )
+    return f"{table(head, rows)}\n\n{table(sum_head, sums)}\n\n{best}"

@@ -27,7 +27,7 @@ class Bar:
     value: float
     words: str  # behind the bar
     colour: str
-    light: float = 0.0  # the first part of the value, which is drawn darker
+    dark: float = 0.0  # the first part of the value, which is drawn so
 
 
 def bars(title: str, subtitle: str, rows: Sequence[Bar]) -> str:
@@ -52,11 +52,11 @@ def _document(title: str, subtitle: str, rows: Sequence[Bar]) -> Iterator[str]:
         yield (
             f'<text x="{_LEFT - 6}" y="{y + 10}" text-anchor="end">{escape(row.label)}</text>'
             f'<rect x="{_LEFT}" y="{y}" width="{width:.1f}" height="{_ROW - 3}"'
-            f' fill="{row.colour}" fill-opacity="{0.45 if row.light else 1}"/>'
+            f' fill="{row.colour}" fill-opacity="{0.45 if row.dark else 1}"/>'
         )
-        if row.light:
+        if row.dark:
             yield (
-                f'<rect x="{_LEFT}" y="{y}" width="{row.light * scale:.1f}"'
+                f'<rect x="{_LEFT}" y="{y}" width="{row.dark * scale:.1f}"'
                 f' height="{_ROW - 3}" fill="{row.colour}"/>'
             )
         yield f'<text x="{_LEFT + width + 5:.1f}" y="{y + 10}" fill="#555">{escape(row.words)}'

@@ -13,6 +13,7 @@ from sandbox.errors import GuestError, UserError
 from sandbox.log import Progress, SilentProgress, Step
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.deadline import Deadline
+from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner.results import Result
 from sandbox.owner.service import Session, TaInfo
@@ -173,11 +174,8 @@ def phases(
     return {name: figure(taken) for name, taken in samples.items()}
 
 
-def _read_byte_s(machine: Machine, guest: "object") -> float:
+def _read_byte_s(machine: Machine, guest: Guest) -> float:
     """Seconds a byte to read a file of the share in the guest, without starting the program."""
-    from sandbox.machine.guest import Guest
-
-    assert isinstance(guest, Guest)
     share = Share(machine.share)
     path = share.put(bytes(_TRAILING_BYTES), "bench")
     try:
