@@ -91,7 +91,7 @@ def _input(tensor: Tensor, array: Array, dequantize: bool) -> Array:
     dtype = _dtype(tensor.type)
     if dequantize and tensor.scale and array.dtype.kind in "fiu":
         array = _quantised(array.astype(np.float64), tensor, dtype)
-    elif array.dtype != dtype:
+    elif array.dtype.newbyteorder("=") != dtype:
         hint = f"numpy.asarray(x, numpy.{dtype.name}) makes it one"
         if tensor.scale and array.dtype.kind == "f":
             hint += "; or give real numbers with --dequantize"
