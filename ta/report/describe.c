@@ -238,8 +238,16 @@ static void put_memory(CborEncoder *map, const struct report *report,
 
 	*error |= cbor_encode_text_stringz(map, "memory");
 	*error |= cbor_encoder_create_map(map, &fields, CborIndefiniteLength);
-	put_uint(&fields, "used", report->graph_used, error);
-	put_uint(&fields, "peak", report->prepare_peak, error);
+	put_uint(&fields, "model", report->model_size, error);
+	put_uint(&fields, "board", report->board_size, error);
+	put_uint(&fields, "load_peak", report->load_peak, error);
+	*error |= cbor_encoder_close_container(map, &fields);
+
+	*error |= cbor_encode_text_stringz(map, "tensors");
+	*error |= cbor_encoder_create_map(map, &fields, CborIndefiniteLength);
+	put_text(&fields, "status", cml_status_name(report->tensors_status),
+		 error);
+	put_uint(&fields, "request", report->tensors_request, error);
 	*error |= cbor_encoder_close_container(map, &fields);
 
 	*error |= cbor_encode_text_stringz(map, "detector");
@@ -247,8 +255,7 @@ static void put_memory(CborEncoder *map, const struct report *report,
 	put_text(&fields, "status", cml_status_name(report->detector_status),
 		 error);
 	put_uint(&fields, "input_size", report->input_size, error);
-	put_uint(&fields, "used", report->detector_used, error);
-	put_uint(&fields, "peak", report->detector_peak, error);
+	put_uint(&fields, "session", report->detector_size, error);
 	*error |= cbor_encoder_close_container(map, &fields);
 }
 

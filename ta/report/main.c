@@ -3,7 +3,8 @@
  * model-report CPU MODEL [TEMPLATE...] [-- LIMIT...]
  *
  * CPU: bits of enum cml_cpu, a number. TEMPLATE: a JPEG whose sides are
- * changed to find the largest such photo in a session of LIMIT bytes.
+ * changed to find the largest such photo where LIMIT bytes are for one
+ * session and what it shares.
  * Exit status 0 also for a model that is refused: the report says so.
  */
 #include <stdio.h>
@@ -11,7 +12,10 @@
 #include <string.h>
 
 #include "report.h"
+#include "tensors.h"
 
+/* Of the graph in its block: on from what names it. */
+#define GRAPH_OFFSET	256
 #define FILE_MAX_SIZE	(64u << 20)
 
 static uint8_t *read_file(const char *path, size_t *len)
@@ -46,60 +50,67 @@ out:
 	return data;
 }
 
-/* Running beside it: as a detector has it, and any other model would. */
-static void count_graph(struct report *report, uint8_t *copy)
+/*
+ * As ta/inference/model.c loads it: the data, then the graph, prepared in the
+ * session's own memory and copied to where all find it.
+ */
+static void count_model(struct report *report, uint8_t *data)
 {
 	struct account account = { 0 };
 	const struct cml_allocator *allocator = &account.allocator;
+	size_t graph_size = 0;
+	void *stream = NULL;
 
 	account_init(&account, SIZE_MAX);
-	/* The model's own bytes, which are there already. */
-	account_take(&account, report->file.len);
-	memcpy(copy, report->file.ptr, report->file.len);
-	report->status = cml_graph_prepare(allocator, copy, report->file.len,
+	account_share(&account, report->file.len);
+	stream = allocator->alloc(allocator->ctx, STREAM_SIZE);
+	allocator->release(allocator->ctx, stream, STREAM_SIZE);
+	report->status = cml_graph_prepare(allocator, data, report->file.len,
 					   report->cpu, &report->graph,
 					   &report->problem);
 	if (report->status)
 		return;
-	account_take(&account, cml_graph_arena_size(report->graph));
-	account_take(&account, cml_graph_scratch_size(report->graph));
-	report->graph_used = account.used;
-	report->prepare_peak = account.peak;
+	graph_size = GRAPH_OFFSET + cml_graph_size(report->graph);
+	account_share(&account, graph_size);
+	report->model_size = account_pages(report->file.len) +
+			     account_pages(graph_size);
+	report->board_size = BOARD_SIZE;
+	report->load_peak = account.peak;
 }
 
-static void count_detector(struct report *report, uint8_t *copy)
+/* Of a session that has the model, and of its request of tensors. */
+static void count_requests(struct report *report)
 {
 	struct cml_detector *detector = NULL;
 	struct account account = { 0 };
+	size_t size = 0;
 
 	account_init(&account, SIZE_MAX);
-	account_take(&account, report->file.len);
-	memcpy(copy, report->file.ptr, report->file.len);
-	report->detector_status = cml_detector_new(&account.allocator, copy,
-						   report->file.len,
-						   report->cpu, &detector,
-						   NULL);
-	report->detector_used = account.used;
-	report->detector_peak = account.peak;
+	report->tensors_status = cml_tensors_result_size(report->graph, &size);
+	if (!report->tensors_status)
+		report->tensors_request = request_peak(&account, report->graph,
+						       NULL,
+						       cml_bytes(NULL, 0));
+	report->detector_status = cml_detector_new(&account.allocator,
+						   report->graph, &detector);
 	if (!report->detector_status)
 		report->input_size = cml_graph_input(report->graph, 0).dims[1];
+	report->detector_size = account.used;
 	cml_detector_free(detector);
 }
 
 static void put_limits(CborEncoder *map, const struct report *report,
-		       uint8_t *copy, const struct photo_template *template,
-		       char **limits, CborError *error)
+		       const struct photo_template *template, char **limits,
+		       CborError *error)
 {
 	CborEncoder array = { 0 };
 	CborEncoder limit = { 0 };
 
 	*error |= cbor_encoder_create_array(map, &array, CborIndefiniteLength);
 	for (char **text = limits; *text; text++) {
-		struct photo_limit best = { 0 };
+		struct photo_limit best =
+			photo_limit(report, template, strtoull(*text, NULL, 0));
 
-		memcpy(copy, report->file.ptr, report->file.len);
-		best = photo_limit(copy, report->file.len, report->cpu,
-				   template, strtoull(*text, NULL, 0));
 		*error |= cbor_encoder_create_array(&array, &limit, 4);
 		*error |= cbor_encode_uint(&limit, best.width);
 		*error |= cbor_encode_uint(&limit, best.height);
@@ -111,7 +122,7 @@ static void put_limits(CborEncoder *map, const struct report *report,
 }
 
 static bool put_photos(CborEncoder *map, const struct report *report,
-		       uint8_t *copy, char **words, CborError *error)
+		       char **words, CborError *error)
 {
 	CborEncoder array = { 0 };
 	char **limits = words;
@@ -132,7 +143,7 @@ static bool put_photos(CborEncoder *map, const struct report *report,
 			free(file);
 			return false;
 		}
-		put_limits(&array, report, copy, &template, limits, error);
+		put_limits(&array, report, &template, limits, error);
 		free(file);
 	}
 	*error |= cbor_encoder_close_container(map, &array);
@@ -171,14 +182,14 @@ int main(int argc, char **argv)
 		return 2;
 	report.file = cml_bytes(file, len);
 
-	count_graph(&report, copy);
+	count_model(&report, copy);
 	if (report.graph)
-		count_detector(&report, copy);
+		count_requests(&report);
 	cbor_encoder_init_writer(&encoder, write_out, stdout);
 	error = cbor_encoder_create_map(&encoder, &map, CborIndefiniteLength);
 	describe_model(&map, &report, &error);
 	if (report.graph && !report.detector_status)
-		good = put_photos(&map, &report, copy, argv + 3, &error);
+		good = put_photos(&map, &report, argv + 3, &error);
 	error |= cbor_encoder_close_container(&encoder, &map);
 
 	return good && !error && !fflush(stdout) ? 0 : 1;

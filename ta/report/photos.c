@@ -9,10 +9,7 @@
 
 #include "jpeg.h"
 #include "report.h"
-#include "stream.h"
 
-/* The stream that the photo comes out of holds a segment, sealed and not. */
-#define STREAM_SIZE	(2 * CML_STREAM_SEGMENT_SIZE + 256)
 #define ASPECT_WIDTH	4
 #define ASPECT_HEIGHT	3
 #define STEP		16	/* pixels of width: what the answer is exact to */
@@ -47,24 +44,14 @@ bool photo_template(struct cml_bytes file, struct photo_template *template)
 	return false;
 }
 
-static uint64_t no_clock(void *ctx)
-{
-	(void)ctx;
-
-	return 0;
-}
-
 /* What a photo of these sides takes at most; 0 if it is refused. */
-static size_t photo_peak(struct account *account,
+static size_t photo_peak(struct account *account, const struct report *report,
 			 struct cml_detector *detector,
 			 const struct photo_template *template,
 			 uint32_t width, uint32_t height)
 {
-	const struct cml_allocator *allocator = &account->allocator;
-	struct cml_inference *inference = NULL;
 	uint8_t *headers = malloc(template->bytes.len);
-	enum cml_status status = CML_NO_MEMORY;
-	void *stream = NULL;
+	size_t peak = 0;
 
 	if (!headers)
 		return 0;
@@ -73,31 +60,20 @@ static size_t photo_peak(struct account *account,
 	headers[template->sides + 1] = height;
 	headers[template->sides + 2] = width >> 8;
 	headers[template->sides + 3] = width;
-
-	account->peak = account->used;
-	status = cml_inference_new(allocator, detector, 0, no_clock, NULL,
-				   &inference);
-	if (!status)
-		stream = allocator->alloc(allocator->ctx, STREAM_SIZE);
-	if (!status && !stream)
-		status = CML_NO_MEMORY;
-	if (!status)
-		status = cml_inference_push(inference,
-					    cml_bytes(headers,
-						      template->bytes.len));
-	allocator->release(allocator->ctx, stream, STREAM_SIZE);
-	cml_inference_free(inference);
+	peak = request_peak(account, report->graph, detector,
+			    cml_bytes(headers, template->bytes.len));
 	free(headers);
 
-	return status ? 0 : account->peak;
+	return peak;
 }
 
 static struct photo_limit search(struct account *account,
+				 const struct report *report,
 				 struct cml_detector *detector,
 				 const struct photo_template *template)
 {
 	struct photo_limit best = {
-		.small_peak = photo_peak(account, detector, template,
+		.small_peak = photo_peak(account, report, detector, template,
 					 SMALL_WIDTH, SMALL_HEIGHT),
 	};
 	uint32_t fits = 0;
@@ -107,8 +83,8 @@ static struct photo_limit search(struct account *account,
 		uint32_t middle = (fits + fails) / 2;
 		uint32_t width = middle * STEP;
 		uint32_t height = width * ASPECT_HEIGHT / ASPECT_WIDTH;
-		size_t peak = photo_peak(account, detector, template, width,
-					 height);
+		size_t peak = photo_peak(account, report, detector, template,
+					 width, height);
 
 		if (peak) {
 			best.width = width;
@@ -123,7 +99,7 @@ static struct photo_limit search(struct account *account,
 	return best;
 }
 
-struct photo_limit photo_limit(uint8_t *model, size_t len, uint32_t cpu,
+struct photo_limit photo_limit(const struct report *report,
 			       const struct photo_template *template,
 			       size_t limit)
 {
@@ -132,11 +108,11 @@ struct photo_limit photo_limit(uint8_t *model, size_t len, uint32_t cpu,
 	struct account account = { 0 };
 
 	account_init(&account, limit);
-	/* The model's own bytes, which are there already. */
-	if (account_take(&account, len) &&
-	    !cml_detector_new(&account.allocator, model, len, cpu, &detector,
-			      NULL))
-		best = search(&account, detector, template);
+	if (report->load_peak <= account.limit &&
+	    account_share(&account, report->model_size) &&
+	    account_share(&account, report->board_size) &&
+	    !cml_detector_new(&account.allocator, report->graph, &detector))
+		best = search(&account, report, detector, template);
 	cml_detector_free(detector);
 
 	return best;

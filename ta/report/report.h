@@ -10,6 +10,7 @@
 #include "cbor.h"
 #include "inference.h"
 #include "nn/graph_internal.h"
+#include "stream.h"
 
 struct report {
 	struct cml_bytes file;	/* as it is on disk */
@@ -17,11 +18,15 @@ struct report {
 	enum cml_status status;
 	struct cml_graph_problem problem;
 	struct cml_graph *graph;	/* NULL: refused */
-	size_t graph_used;		/* with model, arena, scratch */
-	size_t prepare_peak;
+	/* In memory once, for all sessions */
+	size_t model_size, board_size;
+	size_t load_peak;		/* of the session that loads it */
+	/* CML_MODEL_LIMIT: no result could have its outputs */
+	enum cml_status tensors_status;
+	size_t tensors_request;		/* at most, beside what was named */
 	/* As an SSD detector; of no meaning unless the status is CML_OK */
 	enum cml_status detector_status;
-	size_t detector_used, detector_peak;
+	size_t detector_size;		/* of each session */
 	uint32_t input_size;
 };
 
@@ -42,15 +47,30 @@ struct photo_limit {
 void describe_model(CborEncoder *map, const struct report *report,
 		    CborError *error);
 
+/* request.c */
+
+#define BOARD_SIZE	ACCOUNT_PAGE
+
+/* The stream that a file comes out of holds a segment, sealed and not. */
+#define STREAM_SIZE	(2 * CML_STREAM_SEGMENT_SIZE + 256)
+
+/*
+ * The most that @account has while a request runs, in what is left of its
+ * limit; 0 if that is too little. Nothing of it stays.
+ * @detector, @headers: of the photo; NULL and none: a request of tensors.
+ */
+size_t request_peak(struct account *account, const struct cml_graph *graph,
+		    struct cml_detector *detector, struct cml_bytes headers);
+
 /* photos.c */
 
 /* False if it is no JPEG that this code knows how to change. */
 bool photo_template(struct cml_bytes file, struct photo_template *template);
 /*
- * In a session that may have @limit bytes in all. Nothing fits: no sides.
- * The model has to be as it was on disk, and is not afterwards.
+ * Where one session and what it shares with others may have @limit bytes in
+ * all. Nothing fits: no sides.
  */
-struct photo_limit photo_limit(uint8_t *model, size_t len, uint32_t cpu,
+struct photo_limit photo_limit(const struct report *report,
 			       const struct photo_template *template,
 			       size_t limit);
 
