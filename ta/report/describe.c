@@ -241,13 +241,7 @@ static void put_memory(CborEncoder *map, const struct report *report,
 	put_uint(&fields, "model", report->model_size, error);
 	put_uint(&fields, "board", report->board_size, error);
 	put_uint(&fields, "load_peak", report->load_peak, error);
-	*error |= cbor_encoder_close_container(map, &fields);
-
-	*error |= cbor_encode_text_stringz(map, "tensors");
-	*error |= cbor_encoder_create_map(map, &fields, CborIndefiniteLength);
-	put_text(&fields, "status", cml_status_name(report->tensors_status),
-		 error);
-	put_uint(&fields, "request", report->tensors_request, error);
+	put_uint(&fields, "tensors_request", report->tensors_request, error);
 	*error |= cbor_encoder_close_container(map, &fields);
 
 	*error |= cbor_encode_text_stringz(map, "detector");

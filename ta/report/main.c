@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "report.h"
-#include "tensors.h"
 
 /* Of the graph in its block: on from what names it. */
 #define GRAPH_OFFSET	256
@@ -83,14 +82,10 @@ static void count_requests(struct report *report)
 {
 	struct cml_detector *detector = NULL;
 	struct account account = { 0 };
-	size_t size = 0;
 
 	account_init(&account, SIZE_MAX);
-	report->tensors_status = cml_tensors_result_size(report->graph, &size);
-	if (!report->tensors_status)
-		report->tensors_request = request_peak(&account, report->graph,
-						       NULL,
-						       cml_bytes(NULL, 0));
+	report->tensors_request = request_peak(&account, report->graph, NULL,
+					       cml_bytes(NULL, 0));
 	report->detector_status = cml_detector_new(&account.allocator,
 						   report->graph, &detector);
 	if (!report->detector_status)

@@ -21,9 +21,8 @@ struct report {
 	/* In memory once, for all sessions */
 	size_t model_size, board_size;
 	size_t load_peak;		/* of the session that loads it */
-	/* CML_MODEL_LIMIT: no result could have its outputs */
-	enum cml_status tensors_status;
-	size_t tensors_request;		/* at most, beside what was named */
+	/* At most, beside those; 0: no result could have the outputs */
+	size_t tensors_request;
 	/* As an SSD detector; of no meaning unless the status is CML_OK */
 	enum cml_status detector_status;
 	size_t detector_size;		/* of each session */
