@@ -61,6 +61,7 @@ def as_json(report: Report, fits: tuple[Fit, ...], path: str) -> dict[str, Any]:
                 "source": one.profile.source,
                 "cpu": one.profile.cpu.words,
                 "room": one.room_bytes,
+                "quota": one.profile.quota_bytes,
                 "needed": one.needs_bytes,
                 "missing": one.missing_bytes,
                 "requests": one.requests,
