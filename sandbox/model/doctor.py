@@ -3,6 +3,7 @@
 "about" where another model would have to be made to know."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sandbox.model import lifetimes, profiles
@@ -65,6 +66,11 @@ def fit(report: Report, profile: Profile) -> Fit:
         _in_room(detector.baseline, room) if detector else None,
         _in_room(detector.progressive, room) if detector else None,
     )
+
+
+def worse(fits: Iterable[Fit]) -> Fit:
+    """Of several plans of a model for one profile."""
+    return min(fits, key=lambda one: (one.requests, -one.missing_bytes, -one.needs_bytes))
 
 
 def _is_taken(report: Report) -> bool:

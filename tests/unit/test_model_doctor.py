@@ -151,6 +151,17 @@ def test_weights_that_are_too_many_are_said_to_be() -> None:
     assert "a smaller network" in doctor.advice(report, (lacking,))[0]
 
 
+def test_of_two_plans_the_worse_one_counts() -> None:
+    one = board(TA_CODE_BYTES + TA_SESSION_BYTES + 30_000)
+    small, large, none = (
+        doctor.fit(chain(load_peak_bytes=count), one) for count in (15_000, 28_000, 31_000)
+    )
+    assert small.fits and large.fits and not none.fits
+    for fits in ((small, large, none), (none, large, small)):
+        assert doctor.worse(fits) is none
+        assert doctor.worse(fit for fit in fits if fit.fits) is large
+
+
 def test_outputs_that_no_result_can_have_fit_nowhere() -> None:
     report = chain(tensors_request_bytes=0)
     huge = doctor.fit(report, board(1 << 30))
