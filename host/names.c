@@ -45,6 +45,7 @@ static const struct name statuses[] = {
 	{ 73, "JPEG_COLORSPACE" },
 	{ 74, "JPEG_TOO_LARGE" },
 	{ 75, "JPEG_PROGRESSIVE_TOO_LARGE" },
+	{ 80, "TENSORS_SIZE" },
 	{ 90, "RESULT_MISSING" },
 };
 

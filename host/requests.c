@@ -417,6 +417,7 @@ static bool run_model(struct connection *connection, char **words,
 	pthread_mutex_lock(connection->loading);
 	loaded = with_room(connection, load_model, words[1], &watch, failure);
 	pthread_mutex_unlock(connection->loading);
+	workers_wait_prepared(connection->workers);
 	if (!loaded)
 		return false;
 	put_ok(reply);

@@ -20,6 +20,8 @@
 #define KEEP_MS		50
 /* How long it does not try again after the TEE refused. */
 #define PAUSE_MS	1000
+/* How long one that works is waited for; a tile takes some milliseconds. */
+#define LEAVE_MS	5000
 
 struct worker {
 	struct workers *workers;
@@ -65,7 +67,8 @@ static void wait_change(struct workers *workers, int64_t ms)
 		return;
 	}
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += ms * 1000000;
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	pthread_cond_timedwait(&workers->changed, &workers->lock, &until);
@@ -96,13 +99,16 @@ static void fail(struct worker *worker, const struct tee_error *error)
 
 static void open_session(struct worker *worker)
 {
+	struct tee_session *tee = NULL;
 	struct tee_error error = { 0 };
 	bool opened = false;
 
 	enter(worker);
-	opened = tee_session_open(&worker->tee, &error);
+	opened = tee_session_open(&tee, &error);
 	leave(worker);
-	if (!opened)
+	if (opened)
+		worker->tee = tee;
+	else
 		fail(worker, &error);
 }
 
@@ -240,8 +246,6 @@ static void change(struct workers *workers, unsigned int core, int photos,
 	pthread_mutex_lock(&workers->lock);
 	workers->workers[core].photos += photos;
 	workers->wanted += photos * (int)(cores - 1);
-	/* Helpers' sessions stay open once there was use for them. */
-	workers->prepare = false;
 	pthread_cond_broadcast(&workers->changed);
 	pthread_mutex_unlock(&workers->lock);
 }
@@ -266,8 +270,35 @@ void workers_prepare(struct workers *workers)
 	pthread_mutex_unlock(&workers->lock);
 }
 
+/* Some have no session yet, and will have one. */
+static bool prepares(const struct workers *workers)
+{
+	const int64_t now = now_ms();
+
+	for (unsigned int i = 0; i < workers->count; i++) {
+		const struct worker *worker = &workers->workers[i];
+
+		if (worker->started && !worker->tee &&
+		    (worker->busy || worker->pause_until_ms <= now))
+			return workers->prepare;
+	}
+
+	return false;
+}
+
+void workers_wait_prepared(struct workers *workers)
+{
+	pthread_mutex_lock(&workers->lock);
+	while (prepares(workers))
+		wait_change(workers, 0);
+	/* Sessions stay open; whoever has none opens it for a photo. */
+	workers->prepare = false;
+	pthread_mutex_unlock(&workers->lock);
+}
+
 bool workers_make_room(struct workers *workers)
 {
+	const int64_t limit = now_ms() + LEAVE_MS;
 	bool closed = false;
 
 	pthread_mutex_lock(&workers->lock);
@@ -275,11 +306,13 @@ bool workers_make_room(struct workers *workers)
 	for (unsigned int i = 0; i < workers->count; i++) {
 		struct worker *worker = &workers->workers[i];
 
-		/* One that works comes back soon: it is asked the next time. */
+		worker->pause_until_ms = limit;
+		while (worker->busy && now_ms() < limit)
+			wait_change(workers, limit - now_ms());
+		worker->pause_until_ms = now_ms() + PAUSE_MS;
 		if (worker->busy || !worker->tee)
 			continue;
 		close_session(worker);
-		worker->pause_until_ms = now_ms() + PAUSE_MS;
 		closed = true;
 	}
 	pthread_mutex_unlock(&workers->lock);

@@ -18,6 +18,8 @@ unsigned int workers_core_count(const struct workers *workers);
 
 /* A photo is to be expected: helpers open their sessions already. */
 void workers_prepare(struct workers *workers);
+/* Returns when they have, or cannot: nothing goes on in the background then. */
+void workers_wait_prepared(struct workers *workers);
 /*
  * On @core a photo runs from now on, for which at most @limit cores may work,
  * this one counted; 0: all.
@@ -26,7 +28,10 @@ void workers_begin(struct workers *workers, unsigned int core,
 		   unsigned int limit);
 void workers_end(struct workers *workers, unsigned int core,
 		 unsigned int limit);
-/* Secure memory is short: closes helpers' sessions. False: there were none. */
+/*
+ * Secure memory is short: closes helpers' sessions, once they have done what they
+ * are at. False: there were none.
+ */
 bool workers_make_room(struct workers *workers);
 
 #endif /* CML_WORKERS_H */

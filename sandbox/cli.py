@@ -25,6 +25,7 @@ VERBS = (
     "xtest",
     "gdb",
     "profile",
+    "bench",
     "console",
     "down",
     "build",

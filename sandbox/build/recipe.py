@@ -142,11 +142,25 @@ def inference_ta(progress: Progress) -> Path:
     return _build_ta(source, "inference", kit, trees, progress)
 
 
+def measuring_ta(progress: Progress) -> Path:
+    """The TA that measures the engine, for `sandbox bench`: a folder as above."""
+    kit = ta_dev_kit(progress)
+    trees = {"MUSL": sources.unpacked("musl", progress)}
+    return _build_ta(paths.project_dir() / "ta", "bench", kit, trees, progress, ("inference",))
+
+
 def _build_ta(
-    source: Path, name: str, kit: Path, trees: Mapping[str, Path], progress: Progress
+    source: Path,
+    name: str,
+    kit: Path,
+    trees: Mapping[str, Path],
+    progress: Progress,
+    others: Sequence[str] = (),
 ) -> Path:
+    """`others`: folders that it takes sources from, beside its own and those of all TAs."""
+    folders = (name, "core", "include", "third_party", *others)
     parts = {
-        "source": store.tree_digest([source]),
+        "source": store.tree_digest([source / folder for folder in folders]),
         "dev kit": kit.parent.name,
         "libraries": {key: tree.name for key, tree in trees.items()},
         "tools": _tools(),
@@ -245,6 +259,15 @@ def agent(progress: Progress) -> Path:
     return _build_client(source, "sandbox-agent", [source], libraries, what, progress)
 
 
+def bench_program(program: str, libraries: Mapping[str, Path], progress: Progress) -> Path:
+    """A program of benchmarks/guest."""
+    project = paths.project_dir()
+    source = project / "benchmarks" / "guest"
+    ta = project / "ta"
+    own = [source, ta / "bench", ta / "core", ta / "include", ta / "third_party"]
+    return _build_client(source, program, own, libraries, f"build {program}", progress, (program,))
+
+
 def _teec(progress: Progress) -> dict[str, Path]:
     headers = sources.unpacked("optee-client-dev", progress)
     library = sources.unpacked("libteec2", progress)
@@ -261,6 +284,7 @@ def _build_client(
     libraries: Mapping[str, Path],
     what: str,
     progress: Progress,
+    targets: tuple[str, ...] = (),
 ) -> Path:
     """`libraries` are variables of its makefile: what they name lies below unpacked inputs."""
     cache = paths.build_cache_dir()
@@ -281,6 +305,7 @@ def _build_client(
                 **{key: os.fspath(path) for key, path in libraries.items()},
             },
             work,
+            targets,
         )
         (out / program).rename(work.folder / program)
         shutil.rmtree(out)

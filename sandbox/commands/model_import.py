@@ -105,7 +105,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             }
             print(json.dumps(fields))
             return 0
-        print(f"{args.out}: {report.file_bytes:,} bytes, {len(report.operators)} operators\n")
+        print(f"{text.title(report, str(args.out))}\n")
         print(f"int8 against float32, {imported.samples} calibration samples")
         print(text.table(keras_import.table(imported)))
         for words in warnings(imported):

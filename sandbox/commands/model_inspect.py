@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             print(json.dumps(as_json(found, fits, str(args.model))))
             return 0
         width = min(shutil.get_terminal_size().columns, _WIDTH_MAX)
-        print(f"{args.model.name}\n\n{text.report_text(found, fits, width)}")
+        print(f"{text.title(found, args.model.name)}\n\n{text.report_text(found, fits, width)}")
         if args.svg:
             print(f"\npicture: {args.svg}")
     return 0
@@ -47,7 +47,7 @@ def look(
     by_cpu: dict[Cpu, list[Report]] = {}
     for cpu in dict.fromkeys(profile.cpu for profile in wanted):
         rooms = sorted({profiles.room_bytes(p) for p in wanted if p.cpu == cpu})
-        limits = [*rooms, report.UNLIMITED]
+        limits = [*rooms, report.ARENA_ALONE, report.UNLIMITED]
         by_cpu[cpu] = [
             report.inspect(program, model, each, limits) for each in (cpu, cpu | Cpu.FAST_SCALAR)
         ]

@@ -5,7 +5,7 @@ from typing import Any
 
 from sandbox.model import doctor, lifetimes
 from sandbox.model.doctor import Fit
-from sandbox.model.report import Operator, Photo, Report, Tensor
+from sandbox.model.report import ARENA_ALONE, Detector, Operator, Photo, Report, Tensor
 
 
 def as_json(report: Report, fits: tuple[Fit, ...], path: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def as_json(report: Report, fits: tuple[Fit, ...], path: str) -> dict[str, Any]:
         "macs": report.macs,
         "inputs": [_tensor(report.tensors[i]) for i in report.inputs],
         "outputs": [_tensor(report.tensors[i]) for i in report.outputs],
-        "detector": {"input_side": report.detector.input_side} if report.detector else None,
+        "detector": _detector(report.detector) if report.detector else None,
         "operators": [_operator(report, op) for op in report.operators],
         "computed_once": report.file_operators - len(report.operators),
         "arena": [
@@ -71,6 +71,15 @@ def as_json(report: Report, fits: tuple[Fit, ...], path: str) -> dict[str, Any]:
             for one in fits
         ],
         "advice": doctor.advice(report, fits),
+    }
+
+
+def _detector(detector: Detector) -> dict[str, Any]:
+    baseline, progressive = detector.largest(ARENA_ALONE)
+    return {
+        "input_side": detector.input_side,
+        "baseline_photo_in_arena": _photo(baseline),
+        "progressive_photo_in_arena": _photo(progressive),
     }
 
 

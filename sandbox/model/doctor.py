@@ -56,15 +56,14 @@ def fit(report: Report, profile: Profile) -> Fit:
     missing = max(0, needs - room)
     if profile.quota_bytes is not None:
         missing = max(missing, _lent_bytes(report) - profile.quota_bytes)
-    detector = report.detector
+    photos = report.detector.largest(room) if report.detector else (None, None)
     return Fit(
         profile,
         room,
         needs,
         missing,
         0 if missing or not _is_taken(report) else _requests(report, profile),
-        _in_room(detector.baseline, room) if detector else None,
-        _in_room(detector.progressive, room) if detector else None,
+        *photos,
     )
 
 
@@ -87,10 +86,6 @@ def _requests(report: Report, profile: Profile) -> int:
         lent = (profile.quota_bytes - report.shared_bytes) // report.arena_block_bytes
         count = min(count, lent)
     return count
-
-
-def _in_room(photos: tuple[Photo, ...], room: int) -> Photo | None:
-    return next((photo for photo in photos if photo.limit_bytes == room), None)
 
 
 def image_input(report: Report) -> Tensor | None:

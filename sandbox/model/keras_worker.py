@@ -71,7 +71,7 @@ def _load(source: Path, size: tuple[int, ...]) -> tuple[Any, list[Input], list[s
     specs = [tf.TensorSpec(one.shape, tf.float32, name=one.name) for one in inputs]
     try:
         concrete = tf.function(call).get_concrete_function(*specs)
-        outputs = _output_names(concrete.structured_outputs)
+        outputs = _output_names(concrete.structured_outputs, getattr(call, "outputs", ()))
         return convert_variables_to_constants_v2(concrete), inputs, outputs
     except Exception as error:
         raise UserError(
@@ -93,6 +93,8 @@ def _keras(source: Path, size: tuple[int, ...]) -> tuple[Callable[..., Any], lis
             " model.export('folder').",
         ) from error
     tensors = model.inputs
+    for tensor in tensors:
+        _check_type(tensor.name, keras.backend.standardize_dtype(tensor.dtype))
     inputs = _inputs([(_tensor_name(t.name), tuple(t.shape)) for t in tensors], size)
     if any(tuple(t.shape)[1:] != one.shape[1:] for t, one in zip(tensors, inputs, strict=True)):
         model = _resized_model(model, inputs)
@@ -100,6 +102,8 @@ def _keras(source: Path, size: tuple[int, ...]) -> tuple[Callable[..., Any], lis
     def call(*arrays: Any) -> Any:
         return model(list(arrays) if len(arrays) > 1 else arrays[0], training=False)
 
+    # Those of the layers, where the model does not say others.
+    call.outputs = tuple(getattr(model, "output_names", ()))  # type: ignore[attr-defined]
     return call, inputs
 
 
@@ -132,8 +136,7 @@ def _saved_model(source: Path, size: tuple[int, ...]) -> tuple[Callable[..., Any
         raise UserError(f"cannot load {source}: {_first_lines(error)}") from error
     wanted = signature.structured_input_signature[1]
     for name, spec in wanted.items():
-        if spec.dtype != tf.float32:
-            raise UserError(f"input {name} is {spec.dtype.name}: only float32 models are imported")
+        _check_type(name, spec.dtype.name)
     inputs = _inputs([(name, tuple(spec.shape)) for name, spec in wanted.items()], size)
 
     def call(*arrays: Any) -> Any:
@@ -143,6 +146,14 @@ def _saved_model(source: Path, size: tuple[int, ...]) -> tuple[Callable[..., Any
     # Its variables live as long as it does.
     call.loaded = loaded  # type: ignore[attr-defined]
     return call, inputs
+
+
+def _check_type(name: str, dtype: str) -> None:
+    if dtype != "float32":
+        raise UserError(
+            f"input {name} is {dtype}: only models with float32 inputs are imported",
+            "Whole numbers do not survive int8: begin the model after its Embedding.",
+        )
 
 
 def _tensor_name(name: str) -> str:
@@ -207,13 +218,15 @@ def _converted(function: Any, samples: Callable[[], Iterator[list[Array]]]) -> b
         ) from error
 
 
-def _output_names(structured: Any) -> list[str]:
-    """Of a dictionary its keys, in the order in which TensorFlow flattens it."""
+def _output_names(structured: Any, own: Sequence[str]) -> list[str]:
+    """Of a dictionary its keys, in the order in which TensorFlow flattens it; else its own."""
     import tensorflow as tf
 
     count = len(tf.nest.flatten(structured))
     if isinstance(structured, dict) and count == len(structured):
         return sorted(structured)
+    if len(set(own)) == count:
+        return list(own)
     return ["output"] if count == 1 else [f"output_{i}" for i in range(count)]
 
 

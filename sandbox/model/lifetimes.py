@@ -8,6 +8,7 @@ from sandbox.model.report import Operator, Place, Report, Tensor
 
 # The step of inputs, which are there before the first operator runs.
 BEFORE = -1
+_ALIGN = 64  # CML_MEMORY_ALIGN of ta/core/memory.h
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,14 @@ def _computed_from(
 
 def live_bytes(found: Iterable[Span], step: int) -> int:
     return sum(span.size_bytes for span in found if span.lives_at(step))
+
+
+def aligned_bound(report: Report, found: Sequence[Span]) -> int:
+    """The most that is alive at once, in whole units of what the engine aligns to."""
+    return max(
+        sum(-(-span.size_bytes // _ALIGN) * _ALIGN for span in found if span.lives_at(step))
+        for step in range(BEFORE, len(report.operators) + 1)
+    )
 
 
 def profile(found: Sequence[Span], steps: int) -> list[int]:

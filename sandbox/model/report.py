@@ -29,6 +29,8 @@ _TEMPLATE_SIDE = 32
 _PAGE = 4096
 # More than any machine has: what a photo takes if nothing is short.
 UNLIMITED = 1 << 40
+# For the decoder; beside it what a small baseline photo needs.
+ARENA_ALONE = 0
 
 
 class EmulatorMissing(InfraError):
@@ -135,8 +137,10 @@ class Photo:
 
     @property
     def described(self) -> str:
+        if not self.fits:
+            return "none"
         megapixels = self.width * self.height / 1e6
-        return f"{self.width} x {self.height} ({megapixels:.1f} MP)" if self.fits else "none"
+        return f"{self.width} x {self.height} ({megapixels:.1f} MP)"
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,14 @@ class Detector:
     session_bytes: int  # that each session keeps, from its first photo on
     baseline: tuple[Photo, ...]
     progressive: tuple[Photo, ...]
+
+    def largest(self, limit_bytes: int) -> tuple[Photo | None, Photo | None]:
+        """Baseline and progressive, in one of the limits; None: it was not asked for."""
+        baseline, progressive = (
+            next((photo for photo in photos if photo.limit_bytes == limit_bytes), None)
+            for photos in (self.baseline, self.progressive)
+        )
+        return baseline, progressive
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,18 @@ from collections.abc import Iterable, Sequence
 from sandbox.model import doctor, lifetimes, profiles
 from sandbox.model.doctor import Fit
 from sandbox.model.lifetimes import Span
-from sandbox.model.report import Operator, Report, Tensor
+from sandbox.model.report import ARENA_ALONE, Operator, Report, Tensor
 
 _NAME_WIDTH = 34
 _CHART_LABEL = 34
 _FULL, _FREE = "█", "·"
+
+
+def title(report: Report, name: str) -> str:
+    return (
+        f"{name}: {report.file_bytes:,} bytes, {len(report.operators)} operators,"
+        f" {report.macs:,} multiply-accumulates a run"
+    )
 
 
 def report_text(report: Report, fits: tuple[Fit, ...], width: int) -> str:
@@ -125,7 +132,9 @@ def _short(name: str) -> str:
 
 
 def memory_table(report: Report) -> str:
-    over = report.arena_bytes / report.lower_bound_bytes - 1 if report.lower_bound_bytes else 0.0
+    # Of tiny tensors the alignment is most.
+    least = lifetimes.aligned_bound(report, lifetimes.spans(report))
+    over = report.arena_bytes / least - 1 if least else 0.0
     rows = [
         ("bytes", "what"),
         (f"{report.file_bytes:,}", "the model file, kept whole"),
@@ -134,24 +143,26 @@ def memory_table(report: Report) -> str:
         (f"{report.shared_bytes:,}", "once, for all sessions: file and tables, pages whole"),
         (f"{report.arena_bytes:,}", "arena of activations"),
         (
-            f"{report.lower_bound_bytes:,}",
+            f"{least:,}",
             f"  the least any plan needs (the plan: {over:+.2%})",
         ),
         (f"{report.scratch_bytes:,}", "scratch of each worker"),
     ]
     if report.detector:
         rows.append(
-            (f"{report.free_arena_bytes:,}", "of the arena are free for the JPEG decoder, before")
+            (
+                f"{report.free_arena_bytes:,}",
+                "of the arena are free for a photo, before; enough for",
+            )
         )
+        photos = zip(("baseline", "progressive"), report.detector.largest(ARENA_ALONE), strict=True)
+        rows += [("", f"  {photo.described}, {kind}") for kind, photo in photos if photo]
         rows.append((f"{report.session_bytes:,}", "each session, from its first photo on"))
     if report.photo_request_bytes:
         rows.append((f"{report.photo_request_bytes:,}", "each photo of 640 x 480, arena included"))
     if report.tensors_request_bytes:
         rows.append((f"{report.tensors_request_bytes:,}", "each request of tensors, the same way"))
-    rows += [
-        (f"{report.load_peak_bytes:,}", "while it is loaded, before any request"),
-        (f"{report.macs:,}", "multiply-accumulates of one run (no bytes)"),
-    ]
+    rows.append((f"{report.load_peak_bytes:,}", "while it is loaded, before any request"))
     return table(rows, right=(0,))
 
 

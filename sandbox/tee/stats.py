@@ -73,8 +73,10 @@ class Stats:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def memory(self, pool: Pool) -> Memory:
-        _, out = self._session.invoke(_CMD_ALLOC_STATS, (ValueIn(pool), MemrefOut(_ALLOC.size)))
+    def memory(self, pool: Pool, *, reset: bool = False) -> Memory:
+        """`reset`: the next answer's peak counts from now on."""
+        asked = (ValueIn(pool, int(reset)), MemrefOut(_ALLOC.size))
+        _, out = self._session.invoke(_CMD_ALLOC_STATS, asked)
         return _memory(out.data)
 
     def loaded_count(self) -> int:

@@ -12,6 +12,7 @@ static const struct {
 	{ CML_CPU_NEON, "neon" },
 	{ CML_CPU_DOTPROD, "dotprod" },
 	{ CML_CPU_I8MM, "i8mm" },
+	{ CML_CPU_FAST_SCALAR, "fast-scalar" },	/* measured, once a model came */
 };
 
 /*

@@ -4,7 +4,8 @@
  *
  * CPU: bits of enum cml_cpu, a number. TEMPLATE: a JPEG whose sides are
  * changed to find the largest such photo where LIMIT bytes are for one
- * session and what it shares.
+ * session and what it shares; 0: as many as a small baseline one needs, so in
+ * the arena alone.
  * Exit status 0 also for a model that is refused: the report says so.
  */
 #include <stdio.h>
@@ -103,9 +104,14 @@ static void put_limits(CborEncoder *map, const struct report *report,
 
 	*error |= cbor_encoder_create_array(map, &array, CborIndefiniteLength);
 	for (char **text = limits; *text; text++) {
-		struct photo_limit best =
-			photo_limit(report, template, strtoull(*text, NULL, 0));
+		size_t bytes = strtoull(*text, NULL, 0);
+		struct photo_limit best = { 0 };
 
+		/* Where it cannot be loaded, no photo comes. */
+		if (!bytes)
+			best = photo_limit(report, template, report->small);
+		else if (bytes >= report->load_peak)
+			best = photo_limit(report, template, bytes);
 		*error |= cbor_encoder_create_array(&array, &limit, 4);
 		*error |= cbor_encode_uint(&limit, best.width);
 		*error |= cbor_encode_uint(&limit, best.height);
@@ -116,7 +122,7 @@ static void put_limits(CborEncoder *map, const struct report *report,
 	*error |= cbor_encoder_close_container(map, &array);
 }
 
-static bool put_photos(CborEncoder *map, const struct report *report,
+static bool put_photos(CborEncoder *map, struct report *report,
 		       char **words, CborError *error)
 {
 	CborEncoder array = { 0 };
@@ -138,6 +144,10 @@ static bool put_photos(CborEncoder *map, const struct report *report,
 			free(file);
 			return false;
 		}
+		/* The first one decides: a baseline photo. */
+		if (!report->small)
+			report->small = photo_limit(report, &template,
+						    SIZE_MAX).small_peak;
 		put_limits(&array, report, &template, limits, error);
 		free(file);
 	}

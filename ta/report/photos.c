@@ -108,8 +108,7 @@ struct photo_limit photo_limit(const struct report *report,
 	struct account account = { 0 };
 
 	account_init(&account, limit);
-	if (report->load_peak <= account.limit &&
-	    account_share(&account, report->model_size) &&
+	if (account_share(&account, report->model_size) &&
 	    account_share(&account, report->board_size) &&
 	    !cml_detector_new(&account.allocator, report->graph, &detector))
 		best = search(&account, report, detector, template);

@@ -27,6 +27,7 @@ struct report {
 	enum cml_status detector_status;
 	size_t detector_size;		/* of each session */
 	uint32_t input_size;
+	size_t small;			/* peak with a small baseline photo */
 };
 
 /* A file whose sides are to be changed: up to the end of its first header. */

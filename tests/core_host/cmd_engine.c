@@ -5,7 +5,8 @@
  * graph_run	u32 cpu, u32 model length, model, then any number of times
  *		all inputs
  *	->	for each time, all outputs one after the other
- * graph_shuffled	u32 seed, then as graph_run: tiles in another order, with
+ * graph_shuffled
+ *		u32 seed, then as graph_run: tiles in another order, with
  *		nothing left in scratch by the tile before, some of them twice
  * graph_info	u32 cpu, model
  *	->	u64 arena size, arena lower bound, size of the graph,
@@ -19,6 +20,8 @@
  *	->	for each run, u64 nanoseconds
  * graph_layers	u32 cpu, u32 runs, model
  *	->	for each operator, u64 nanoseconds (the least), u32 tiles
+ * measure_cpu	u32 cpu
+ *	->	u32 cpu, with what was measured
  * graph_ops	nothing
  *	->	for each operator: i32 builtin code, u32 newest version, u32
  *		types, name and notes, each with a 0 at its end
@@ -32,6 +35,7 @@
 
 #include "driver.h"
 #include "driver_graph.h"
+#include "nn/measure.h"
 #include "nn/op.h"
 
 static enum cml_status prepare(uint8_t *model, size_t len, uint32_t cpu,
@@ -274,6 +278,28 @@ out:
 	return status;
 }
 
+static uint64_t clock_us(void *ctx)
+{
+	return now_ns() / 1000;
+}
+
+static enum cml_status measure_cpu(struct cml_bytes payload,
+				   struct driver_reply *reply)
+{
+	struct cml_cursor cur = cml_cursor(payload);
+	size_t before = driver_allocated();
+	uint32_t cpu = cml_measure_cpu(driver_allocator(), driver_u32(&cur),
+				       clock_us, NULL);
+
+	if (driver_allocated() != before) {
+		fprintf(stderr, "measuring left something behind\n");
+		abort();
+	}
+	driver_put_u32(reply, cpu);
+
+	return CML_OK;
+}
+
 static enum cml_status graph_ops(struct cml_bytes payload,
 				 struct driver_reply *reply)
 {
@@ -298,6 +324,7 @@ const struct driver_command driver_engine_commands[] = {
 	{ "graph_info", graph_info },
 	{ "graph_starve", graph_starve },
 	{ "graph_time", graph_time },
+	{ "measure_cpu", measure_cpu },
 	{ "graph_layers", graph_layers },
 	{ "graph_ops", graph_ops },
 	{ NULL, NULL },

@@ -140,6 +140,32 @@ def test_one_convolution_is_exact(
 
 @relaxed
 @given(
+    conv=convs(depthwise=True),
+    strides=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+    size=st.tuples(st.integers(1, 30), st.integers(1, 20), st.integers(8, 40)),
+    source=st.builds(Quantized, scales, zero_points),
+    seed=seeds,
+)
+def test_depthwise_of_3_by_3_is_exact(
+    engines: list[Engine],
+    conv: Conv,
+    strides: tuple[int, int],
+    size: tuple[int, int, int],
+    source: Quantized,
+    seed: int,
+) -> None:
+    """What networks for devices have, and a kernel of its own."""
+    conv = replace(conv, kernel=(3, 3), strides=strides, dilations=(1, 1), depth_multiplier=1)
+    rng = np.random.default_rng(seed)
+    model, tensor = start(*size, source)
+    output = add_conv(model, tensor, conv, rng)
+    assume(output is not None)
+    model.graph.outputs = [output]
+    check(engines, model, rng)
+
+
+@relaxed
+@given(
     size=st.tuples(st.integers(1, 6), st.integers(1, 6), channels),
     sources=st.tuples(*[st.builds(Quantized, scales, zero_points)] * 2),
     output_factor=st.floats(-18.5, 6).map(lambda power: 2.0**power),
@@ -284,27 +310,28 @@ def test_extreme_weights_and_inputs_are_exact(engine: Engine, value: int) -> Non
         assert engine.run(packed, inputs) == reference(packed, inputs)
 
 
-@pytest.mark.parametrize("bits", [31, 29, 28])
+@pytest.mark.parametrize("bits", [31, 30, 29, 28])
 @pytest.mark.parametrize("zero_point", [-128, 127])
 @pytest.mark.parametrize("depthwise", [False, True])
 def test_extreme_biases_are_exact(
     engine: Engine, bits: int, zero_point: int, depthwise: bool
 ) -> None:
-    """Accumulators at the ends of 32 bits, and on both sides of 2^29, with every right shift."""
+    """Accumulators at the ends of 32 bits, and on both sides of 3 * 2^29; every right shift."""
     rng = np.random.default_rng(4)
     end = 2**bits
-    ends = [end - 1, -end, end - 2, end // 2, -end // 2, end // 4, 1, -1]
+    ends = [end - 1, -end, end // 4 * 3, end // 2, -end // 2, end // 4, 1, -1]
+    kernel, patch = ((3, 3), 9) if depthwise else ((1, 1), 8)
     for shift in range(1, 32):
         model, tensor = start(3, 3, 8, Quantized(1.0, 0))
         conv = Conv(
             out_channels=8,
-            kernel=(1, 1),
+            kernel=kernel,
             strides=(1, 1),
             dilations=(1, 1),
             padding=schema.Padding.SAME,
-            activation=0,
+            activation=shift % 2,
             # Of a factor of 0.9 * 2^-shift
-            spread=4096 * (1 if depthwise else 8**0.5) * 0.9 * 2.0**-shift,
+            spread=4096 * patch**0.5 * 0.9 * 2.0**-shift,
             output_zero_point=zero_point,
             weight_scales=(1.0,),
             per_channel=False,
@@ -347,3 +374,20 @@ def test_every_allocation_may_fail(engine: Engine) -> None:
     statuses = [value for (value,) in struct.iter_unpack("<I", reply)]
     assert statuses == [Status.NO_MEMORY] * (len(statuses) - 1) + [Status.OK]
     assert 5 <= len(statuses) < 60
+
+
+def measured(driver: Driver, cpu: int) -> int:
+    status, reply = driver.call("measure_cpu", struct.pack("<I", cpu))
+    assert status == Status.OK
+    (found,) = struct.unpack("<I", reply)
+    return int(found)
+
+
+@pytest.mark.parametrize("cpu", [NEON, NEON | DOTPROD, NEON | DOTPROD | I8MM])
+def test_plain_multiplication_is_fast_under_emulation(arm64: Driver, cpu: int) -> None:
+    """By a factor of two and more, so that a busy machine does not matter."""
+    assert measured(arm64, cpu) == cpu | FAST_SCALAR
+
+
+def test_without_vectors_nothing_is_measured(native: Driver, arm64: Driver) -> None:
+    assert measured(native, 0) == measured(arm64, 0) == 0

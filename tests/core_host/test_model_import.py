@@ -46,6 +46,12 @@ model.save("model.h5")
 model.export("saved", verbose=False)
 flat = keras.Sequential([L.Input((8, 8, 1)), L.Flatten(), L.Dense(3)])
 flat.save("flat.keras")
+first, second = L.Input((6,), name="zeta"), L.Input((6,), name="alpha")
+both = L.Concatenate()([L.Dense(4)(first), L.Dense(4, activation="relu")(second)])
+two = keras.Model([first, second], [L.Dense(3, name="late")(both), L.Dense(3, name="early")(both)])
+two.save("two.keras")
+words = keras.Sequential([L.Input((5,), dtype="int32"), L.Embedding(9, 4), L.Flatten()])
+words.save("words.keras")
 odd = keras.Sequential([L.Input((6,)), L.Lambda(lambda t: t)])
 odd.save("lambda.keras")
 """
@@ -108,6 +114,24 @@ def test_another_size_is_built(folder: Path, capsys: pytest.CaptureFixture[str])
 
 @with_tensorflow
 @pytest.mark.slow
+def test_inputs_and_outputs_keep_their_names(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(2)
+    wide, narrow = rng.normal(size=(40, 6)) * 50, rng.normal(size=(40, 6))
+    np.savez(tmp_path / "a.npz", zeta=wide, alpha=narrow)
+    assert run_import(folder, "two.keras", "--calibration", str(tmp_path)) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [name for name, _ in told["inputs"]] == ["zeta", "alpha"]
+    assert [one["name"] for one in told["agreements"]] == ["late", "early"]
+    assert all(one["snr_db"] > 15 for one in told["agreements"])
+    found = report.inspect(recipe.model_report(SilentProgress()), folder / "out.tflite", Cpu.NEON)
+    scale = {found.tensors[i].name: found.tensors[i].scale for i in found.inputs}
+    assert scale["zeta"] > 10 * scale["alpha"]
+
+
+@with_tensorflow
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "options", "words"),
     [
@@ -115,6 +139,7 @@ def test_another_size_is_built(folder: Path, capsys: pytest.CaptureFixture[str])
         ("model.keras", ("--input-size", "9"), "--input-size has 1 numbers"),
         ("lambda.keras", (), "Keras cannot load lambda.keras"),
         ("none.keras", (), "no file"),
+        ("words.keras", (), "int32: only models with float32 inputs"),
         ("photos", (), "no SavedModel"),
         ("photos/0.png", (), "neither a Keras file"),
     ],

@@ -126,12 +126,7 @@ def test_lifetimes_of_any_graph(program: Path, model_file: Path, seed: int) -> N
 
 
 def aligned_bound(found: Report) -> int:
-    """The most that lives at once, each tensor in whole units of the alignment."""
-    spans = lifetimes.spans(found)
-    return max(
-        sum(-(-span.size_bytes // ALIGN) * ALIGN for span in spans if span.lives_at(step))
-        for step in range(lifetimes.BEFORE, len(found.operators) + 1)
-    )
+    return lifetimes.aligned_bound(found, lifetimes.spans(found))
 
 
 @pytest.mark.parametrize("seed", range(100, 120))
@@ -315,6 +310,21 @@ def test_larger_rooms_take_larger_photos(program: Path) -> None:
         assert photo.peak_bytes <= photo.limit_bytes
     # Baseline photos need a few rows only: the file format's limit of pixels comes first.
     assert detector.baseline[0].width * detector.baseline[0].height > 60e6
+
+
+def test_photos_in_the_arena_alone_need_nothing_more(program: Path) -> None:
+    limits = [report.ARENA_ALONE, report.UNLIMITED]
+    detector = report.inspect(program, DETECTOR, ALL, limits).detector
+    assert detector is not None
+    for photo in detector.largest(report.ARENA_ALONE):
+        assert photo is not None and photo.fits
+        assert photo.peak_bytes <= detector.baseline[1].small_peak_bytes
+    alone, unlimited = (detector.largest(limit)[1] for limit in limits)
+    assert alone is not None and unlimited is not None
+    # 3 bytes a pixel, of which 1.07 MiB are free: rows and Huffman tables take a little. Running
+    # the network takes the input again, which is free while the photo is decoded.
+    assert 0.75 * 1_123_648 < alone.width * alone.height * 3 < 1_123_648 + 131_072
+    assert unlimited.width > 2 * alone.width
 
 
 PAGE = 4096

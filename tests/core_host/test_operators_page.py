@@ -23,8 +23,9 @@ HEAD = (
     " say; `tests/core_host/conformance` compares each operator with LiteRT on generated cases."
     " float32 results of sums may differ in the last digits. Operators whose inputs are constants"
     " are computed once, when the model is loaded. Of a model for any batch, whose file leaves"
-    " shapes open, the batch is 1 and shapes are computed. The TA takes detectors only as yet,"
-    " whatever operators they are made of.\n\n"
+    " shapes open, the batch is 1 and shapes are computed. Weights may be float16; dynamic range"
+    " quantisation (float32 activations, int8 weights) is refused. The TA takes detectors only as"
+    " yet, whatever operators they are made of.\n\n"
     "| operator | types | newest version | notes |\n|---|---|---|---|\n"
 )
 

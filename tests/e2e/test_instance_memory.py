@@ -51,9 +51,9 @@ def instance(pushed: None, context: TEEContext) -> Iterator[Open]:
         yield lambda uuid: stack.enter_context(context.open_session(uuid))
 
 
-def used(context: TEEContext) -> int:
+def used(context: TEEContext, pool: Pool = Pool.TA_RAM) -> int:
     with Stats(context) as stats:
-        return stats.memory(Pool.TA_RAM).used
+        return stats.memory(pool).used
 
 
 def create(session: Session, size: int, name: ValueIn = NAME) -> None:
@@ -127,7 +127,7 @@ def test_the_quota_is_of_all_blocks_of_a_ta(instance: Open, context: TEEContext)
 
 def test_nothing_is_left_when_the_last_one_goes(instance: Open, context: TEEContext) -> None:
     one, two = instance(TA), instance(TA)
-    before = used(context)
+    before, heap = used(context), used(context, Pool.CORE_HEAP)
     for _ in range(20):
         create(one, 2 * MIB)
         one.invoke(FILL, (ValueIn(0xA5),))
@@ -136,6 +136,7 @@ def test_nothing_is_left_when_the_last_one_goes(instance: Open, context: TEECont
         one.invoke(UNMAP)
         two.invoke(UNMAP)
         assert used(context) == before
+    assert used(context, Pool.CORE_HEAP) <= heap
     assert refused(one, MAP, NAME, ValueOut()) is TeeResult.ITEM_NOT_FOUND
 
 

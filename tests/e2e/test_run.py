@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import manifest
 import numpy as np
 import numpy.typing as npt
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from real_stack import ROOT, Client, run_sandbox
+from reference_models import with_versions
 
 from sandbox.owner import keys, sealed_file
 from sandbox.owner.results import ResultError, TensorResult, open_tensor_result
@@ -32,8 +34,10 @@ def reference(
     model: Path, inputs: list[Array] | None, seed: int = 1
 ) -> tuple[list[Array], list[Array]]:
     """Inputs (made up if none are given) and what LiteRT makes of them."""
+    versions = manifest.entries("models")[model.name].get("versions", {})
     interpreter = Interpreter(
-        model_path=str(model), experimental_op_resolver_type=OpResolverType.BUILTIN_REF
+        model_content=with_versions(model.read_bytes(), versions),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
     )
     interpreter.allocate_tensors()
     rng = np.random.default_rng(seed)

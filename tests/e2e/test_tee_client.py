@@ -120,7 +120,8 @@ def test_no_such_tee(machine: Machine) -> None:
 @pytest.mark.sandbox_expects("out of secure memory")
 def test_a_memref_too_big_for_op_tee(session: Session) -> None:
     result, _ = refusal(session.invoke, Command.MODEL_PUSH, [MemrefIn(bytes(32 << 20))])
-    assert result is TeeResult.OUT_OF_MEMORY
+    # Of two lists of its pages, the first or the second has no room in OP-TEE's heap.
+    assert result in (TeeResult.OUT_OF_MEMORY, TeeResult.GENERIC)
     assert info(session)["abi"] == ABI_VERSION
 
 

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LINE_LIMIT = 800
 CODE = {".py", ".c", ".h", ".S"}
-CODE_FOLDERS = ("sandbox", "ta", "host", "tests", "fixtures", "optee-build")
+CODE_FOLDERS = ("sandbox", "ta", "host", "benchmarks", "tests", "fixtures", "optee-build")
 
 # Which other rooms each room of sandbox/ may import. Modules directly in sandbox/ are everybody's.
 ROOMS: dict[str, set[str]] = {
@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "debug": {"machine", "tee"},
     "logs": {"machine", "tee", "debug"},
     "devkit": {"build", "machine", "tee", "debug"},
+    "bench": {"build", "devkit", "machine", "tee"},
 }
 # These join the rooms.
 HALLS = {"commands", "testing"}

@@ -50,7 +50,8 @@ def test_each_error_is_explained_and_nothing_else_is() -> None:
 
 def test_each_python_dependency_has_a_reason() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    named = project["dependencies"] + project["optional-dependencies"]["test"]
+    extras = project["optional-dependencies"]
+    named = project["dependencies"] + extras["test"] + extras["bench"]
     text = (ROOT / "docs" / "dependencies.md").read_text()
     for requirement in named:
         name = re.split(r"[=<>\[]", requirement)[0]

@@ -62,7 +62,7 @@ def test_header_layout() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"CML1", b"CML2" + bytes(44), b"CML1\x03" + bytes(43), b"CML1\x01\x01" + bytes(42)],
+    [b"", b"CML1", b"CML2" + bytes(44), b"CML1\x04" + bytes(43), b"CML1\x01\x01" + bytes(42)],
 )
 def test_what_is_no_header_is_refused(data: bytes) -> None:
     with pytest.raises(SealedFileError):

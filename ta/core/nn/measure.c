@@ -9,7 +9,8 @@
 #define IN_CHANNELS	96
 #define OUT_CHANNELS	48
 #define PIXELS		(SIDE * SIDE)
-#define LONG_ENOUGH_US	8000
+#define LONG_ENOUGH_US	4000
+#define TURNS		3	/* of each; the best counts */
 #define MAX_ROUNDS	10000	/* whatever the clock does */
 
 struct trial {
@@ -63,14 +64,24 @@ static bool scalar_wins(struct trial *trial, void *scratch, uint32_t cpu,
 		.scratch = scratch,
 		.pixels = { .end = PIXELS },
 	};
+	uint64_t scalar = 0;
+	uint64_t vector = 0;
 
 	for (size_t i = 0; i < OUT_CHANNELS; i++) {
 		trial->numbers[OUT_CHANNELS + i] = 1 << 30;
 		trial->numbers[2 * OUT_CHANNELS + i] = -8;
 	}
 
-	return rate(cml_conv_s8_scalar, &call, clock, clock_ctx) >
-	       rate(vector_kernel(cpu), &call, clock, clock_ctx);
+	/* Whatever else runs takes its time from one of them, here and there. */
+	for (int i = 0; i < TURNS; i++) {
+		uint64_t s = rate(cml_conv_s8_scalar, &call, clock, clock_ctx);
+		uint64_t v = rate(vector_kernel(cpu), &call, clock, clock_ctx);
+
+		scalar = s > scalar ? s : scalar;
+		vector = v > vector ? v : vector;
+	}
+
+	return scalar > vector;
 }
 
 uint32_t cml_measure_cpu(const struct cml_allocator *allocator, uint32_t cpu,
@@ -91,6 +102,7 @@ uint32_t cml_measure_cpu(const struct cml_allocator *allocator, uint32_t cpu,
 		.kernel_h = 1, .kernel_w = 1, .stride_h = 1, .stride_w = 1,
 		.dilation_h = 1, .dilation_w = 1, .min = INT8_MIN,
 		.max = INT8_MAX, .fast = true, .run = IN_CHANNELS,
+		.one_product = true,
 		.channels = OUT_CHANNELS,
 	};
 	size = cml_conv_s8_scalar_scratch(&trial->conv);

@@ -14,7 +14,7 @@ typedef uint64_t (*cml_clock)(void *ctx);
 
 /*
  * @cpu, and CML_CPU_FAST_SCALAR if that is so; as it is if there is no memory
- * to try it. Takes about 20 ms.
+ * to try it. Takes about 25 ms.
  */
 uint32_t cml_measure_cpu(const struct cml_allocator *allocator, uint32_t cpu,
 			 cml_clock clock, void *clock_ctx);

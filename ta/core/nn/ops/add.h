@@ -11,6 +11,11 @@ struct cml_add {
 	int32_t zero_point[2], output_zero_point;
 	struct cml_factor factor[2], output_factor;	/* shifts <= 0 */
 	int32_t min, max;
+	/*
+	 * What each value of an input is in units of 2^-20 of twice the larger
+	 * scale; those from 0 to 127 come first. Not for the NEON kernel.
+	 */
+	int32_t rescaled[2][256];
 };
 
 #if defined(__aarch64__)

@@ -77,7 +77,7 @@ void cml_add_s8_neon(const struct cml_add *add, const int8_t *a,
 	struct input inputs[2] = { input_of(add, 0), input_of(add, 1) };
 	struct cml_neon_factor factor = cml_neon_factor(
 		vdupq_n_s32(add->output_factor.multiplier),
-		vdupq_n_s32(add->output_factor.shift), range);
+		vdupq_n_s32(add->output_factor.shift));
 	size_t whole = count - count % GROUP;
 	int8_t last_a[GROUP] = { 0 };
 	int8_t last_b[GROUP] = { 0 };

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "conv.h"
+#include "one_product.h"
 
 /* Of numbers by channel */
 #define S8_ARRAYS	3
@@ -178,17 +179,57 @@ enum cml_status cml_conv_prepare(struct cml_node *node,
 void cml_conv_set_fast(struct cml_conv *conv, int32_t patch)
 {
 	const int32_t *shift = conv->numbers + 2 * conv->channels;
-	/* Each product is at most 2^14, an addend 257 * 2^21. */
+	/* Each product is at most 2^14, half of a step 2^29. */
 	int64_t products = (int64_t)patch << 14;
 
 	conv->fast = true;
 	for (int32_t c = 0; c < conv->out_c; c++) {
 		int64_t bias = conv->numbers[c];
 
-		if ((bias < 0 ? -bias : bias) + products >= 1 << 29 ||
-		    shift[c] > -1 || shift[c] < -22)
+		if ((bias < 0 ? -bias : bias) + products >= INT64_C(3) << 29 ||
+		    shift[c] > -1 || shift[c] < -30)
 			conv->fast = false;
 	}
+}
+
+/* Eight at a time, in the bytes of a word: loading a model waits for this. */
+uint32_t cml_conv_magnitude(const int8_t *weights, size_t count)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	const uint64_t bytes = UINT64_C(0x00ff00ff00ff00ff);
+	const uint64_t halves = UINT64_C(0x0000ffff0000ffff);
+	uint64_t sum = 0;
+
+	for (; count >= 8; count -= 8, weights += 8) {
+		uint64_t eight = 0;
+		uint64_t signs = 0;
+
+		memcpy(&eight, weights, sizeof(eight));
+		signs = eight >> 7 & ones;
+		/* No byte carries: 128 is as far as it gets. */
+		eight = (eight ^ signs * 255) + signs;
+		eight = (eight & bytes) + (eight >> 8 & bytes);
+		sum += (eight & halves) + (eight >> 16 & halves);
+	}
+	sum = (uint32_t)sum + (sum >> 32);
+	for (; count; count--, weights++)
+		sum += *weights < 0 ? -*weights : *weights;
+
+	return sum;
+}
+
+bool cml_conv_one_product(const struct cml_conv *conv, int32_t channel,
+			  uint32_t magnitude)
+{
+	struct cml_factor factor = {
+		.multiplier = conv->numbers[conv->channels + channel],
+		.shift = conv->numbers[2 * conv->channels + channel],
+	};
+	int64_t bias = conv->numbers[channel];
+	int64_t sum = (bias < 0 ? -bias : bias) + 128 * (int64_t)magnitude;
+
+	return sum < INT64_C(1) << 31 &&
+	       cml_scale_fits(factor, conv->output_zero_point, conv->min);
 }
 
 struct cml_conv_call cml_conv_call(const struct cml_run *run,
@@ -205,9 +246,26 @@ struct cml_conv_call cml_conv_call(const struct cml_run *run,
 		.multiplier = conv->numbers + conv->channels,
 		.shift = conv->numbers + 2 * conv->channels,
 		.scratch = run->scratch,
-		.pixels = cml_conv_pixels(op, tile, (uint32_t)conv->batch *
-						   conv->out_h * conv->out_w),
+		.pixels = cml_conv_pixels(op, conv, tile),
 	};
+}
+
+#define SHORT	64	/* bytes; a call is as long as copying them */
+
+/* As memcpy(). */
+static inline void copy_short(int8_t *to, const int8_t *from, size_t size)
+{
+	if (size > SHORT) {
+		memcpy(to, from, size);
+	} else if (size >= 8) {
+		for (size_t i = 0; i < size - 8; i += 8)
+			memcpy(to + i, from + i, 8);
+		/* It may overlap the one before. */
+		memcpy(to + size - 8, from + size - 8, 8);
+	} else {
+		for (size_t i = 0; i < size; i++)
+			to[i] = from[i];
+	}
 }
 
 const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
@@ -233,7 +291,7 @@ const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
 		}
 		in = image + (size_t)y * conv->in_w * conv->in_c;
 		if (whole) {
-			memcpy(out, in + (size_t)x0 * conv->in_c, line);
+			copy_short(out, in + (size_t)x0 * conv->in_c, line);
 			continue;
 		}
 		for (int32_t kx = 0; kx < conv->kernel_w; kx++) {
@@ -244,8 +302,8 @@ const int8_t *cml_conv_gather(const struct cml_conv *conv, const int8_t *image,
 				memset(tap, conv->input_zero_point,
 				       conv->in_c);
 			else
-				memcpy(tap, in + (size_t)x * conv->in_c,
-				       conv->in_c);
+				copy_short(tap, in + (size_t)x * conv->in_c,
+					   conv->in_c);
 		}
 	}
 

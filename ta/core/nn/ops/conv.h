@@ -25,6 +25,7 @@ struct cml_conv {
 	int32_t dilation_h, dilation_w;
 	int32_t pad_h, pad_w;		/* above and left of the input */
 	int32_t depth_multiplier;	/* depthwise: out_c = in_c times it */
+	uint32_t tile_pixels;		/* of the output, in a unit of tiles */
 	struct cml_bounds bounds;	/* of any type; for int8 again below */
 	/* int8 */
 	int32_t input_zero_point, output_zero_point;	/* -128 to 127 */
@@ -35,6 +36,7 @@ struct cml_conv {
 	 */
 	bool fast;
 	uint32_t run;			/* conv_s8_scalar.c: sums that fit */
+	bool one_product;		/* cml_conv_one_product() */
 	int32_t channels;		/* out_c up to a whole group */
 	/*
 	 * int16, by channel: multiplier, shift. float32: nothing.
@@ -49,28 +51,32 @@ struct cml_conv {
 /* Tiles are of so many output pixels: what kernels do at once, several times. */
 #define CML_CONV_TILE_PIXELS	24
 
-/* The share of @tile in @pixels, whose tiles cml_conv_tiles() made. */
+/* The share of @tile in the output's pixels. */
 static inline struct cml_range cml_conv_pixels(const struct cml_op *op,
-					       uint32_t tile, uint32_t pixels)
+					       const struct cml_conv *conv,
+					       uint32_t tile)
 {
-	uint32_t units = (pixels + CML_CONV_TILE_PIXELS - 1) /
-			 CML_CONV_TILE_PIXELS;
-	struct cml_range range = cml_tile(op, tile, units);
+	uint32_t pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
+	uint32_t unit = conv->tile_pixels;
+	struct cml_range range = cml_tile(op, tile,
+					  (pixels + unit - 1) / unit);
 
-	range.begin *= CML_CONV_TILE_PIXELS;
-	range.end *= CML_CONV_TILE_PIXELS;
+	range.begin *= unit;
+	range.end *= unit;
 	if (range.end > pixels)
 		range.end = pixels;
 
 	return range;
 }
 
-/* @cost: of one pixel */
-static inline void cml_conv_tiles(struct cml_node *node, uint32_t pixels,
-				  uint64_t cost)
+/* Tiles are whole multiples of @unit pixels; @cost: of one pixel */
+static inline void cml_conv_tiles(struct cml_node *node, struct cml_conv *conv,
+				  uint32_t unit, uint64_t cost)
 {
-	cml_node_tiles(node, (pixels + CML_CONV_TILE_PIXELS - 1) /
-			     CML_CONV_TILE_PIXELS, cost * CML_CONV_TILE_PIXELS);
+	uint32_t pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
+
+	conv->tile_pixels = unit;
+	cml_node_tiles(node, (pixels + unit - 1) / unit, cost * unit);
 }
 
 /* One call of an int8 kernel: output pixels, counted through the batch. */
@@ -132,6 +138,15 @@ void cml_conv_s16(const struct cml_run *run, const struct cml_op *op,
 void cml_depthwise_s16(const struct cml_run *run, const struct cml_op *op,
 		       uint32_t tile);
 
+/* Sum of the magnitudes of up to CML_CONV_MAX_PATCH weights. */
+uint32_t cml_conv_magnitude(const int8_t *weights, size_t count);
+/*
+ * Whether a channel's sums, of weights whose magnitudes sum up to @magnitude,
+ * do not wrap, and outputs follow from them as one_product.h does it.
+ */
+bool cml_conv_one_product(const struct cml_conv *conv, int32_t channel,
+			  uint32_t magnitude);
+
 /*
  * The values under the kernel for output pixel (@oy, @ox) of @image, in a row:
  * @row, or where they are, if that is in one piece (@in_place).
@@ -148,6 +163,15 @@ void cml_conv_s8_scalar_pack(const struct cml_conv *conv, const int8_t *from,
 			     int8_t *to);
 /* How many products of these weights and any inputs a field holds. */
 void cml_conv_s8_scalar_set_run(struct cml_conv *conv, const int8_t *weights);
+
+/*
+ * Only with a depth_multiplier of 1, a kernel of 3 x 3 without dilation,
+ * strides of 1 or 2, at least CML_DEPTHWISE_SCALAR_GROUP channels, and
+ * conv->one_product. Tiles are whole rows.
+ */
+#define CML_DEPTHWISE_SCALAR_GROUP	8
+void cml_depthwise_s8_scalar(const struct cml_conv_call *call);
+size_t cml_depthwise_s8_scalar_scratch(const struct cml_conv *conv);
 
 /* Kernels for NEON exist on arm64 only. */
 #if defined(__aarch64__)

@@ -75,24 +75,21 @@ static inline int32x4_t cml_panel_numbers(const int32_t *numbers, size_t j)
 }
 
 static inline struct cml_neon_factor
-cml_panel_factor(const struct cml_conv_call *call, size_t first, size_t j,
-		 struct cml_neon_range range)
+cml_panel_factor(const struct cml_conv_call *call, size_t first, size_t j)
 {
 	return cml_neon_factor(cml_panel_numbers(call->multiplier + first, j),
-			       cml_panel_numbers(call->shift + first, j),
-			       range);
+			       cml_panel_numbers(call->shift + first, j));
 }
 
 /* Of the tile with channels from @first on. */
 static inline struct cml_panel_factors
-cml_panel_factors(const struct cml_conv_call *call, size_t first,
-		  struct cml_neon_range range)
+cml_panel_factors(const struct cml_conv_call *call, size_t first)
 {
 	return (struct cml_panel_factors){
-		.j0 = cml_panel_factor(call, first, 0, range),
-		.j1 = cml_panel_factor(call, first, 1, range),
-		.j2 = cml_panel_factor(call, first, 2, range),
-		.j3 = cml_panel_factor(call, first, 3, range),
+		.j0 = cml_panel_factor(call, first, 0),
+		.j1 = cml_panel_factor(call, first, 1),
+		.j2 = cml_panel_factor(call, first, 2),
+		.j3 = cml_panel_factor(call, first, 3),
 	};
 }
 

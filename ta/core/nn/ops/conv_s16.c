@@ -26,8 +26,7 @@ static struct tensors tensors(const struct cml_run *run,
 		.weights = cml_op_in(run, op, 1),
 		.bias = cml_op_in(run, op, 2),
 		.output = cml_op_out(run, op, 0),
-		.pixels = cml_conv_pixels(op, tile, (uint32_t)conv->batch *
-						   conv->out_h * conv->out_w),
+		.pixels = cml_conv_pixels(op, conv, tile),
 	};
 }
 

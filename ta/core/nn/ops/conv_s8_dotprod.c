@@ -84,7 +84,7 @@ TARGET static void panel_kernel(const struct cml_conv_call *call,
 
 	for (size_t c = 0; c < channels; c += CML_PANEL_CHANNELS) {
 		struct cml_panel_factors factors =
-			cml_panel_factors(call, c, range);
+			cml_panel_factors(call, c);
 		const int8_t *rows[CML_PANEL_CHANNELS];
 		const int8_t *tails[CML_PANEL_CHANNELS];
 		int8x16_t tile[CML_PANEL_PIXELS / 2];

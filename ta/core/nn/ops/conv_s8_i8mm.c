@@ -66,7 +66,7 @@ TARGET static INLINE void
 multiply(const struct cml_conv_call *call, const struct cml_panel *panel, size_t c,
 	 int pairs, bool fast, struct cml_neon_range range, int8x16_t *out)
 {
-	struct cml_panel_factors factors = cml_panel_factors(call, c, range);
+	struct cml_panel_factors factors = cml_panel_factors(call, c);
 	const int32_t *bias = call->bias + c;
 	const int8_t *data = panel->data;
 	size_t patch = panel->patch;

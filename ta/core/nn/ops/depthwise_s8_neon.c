@@ -31,7 +31,7 @@ static size_t block_pixels(const struct cml_conv *conv)
 	return taps < BLOCK_TAPS ? BLOCK_TAPS / taps : 1;
 }
 
-/* The lists of taps, weights of one group, and the row of zero points. */
+/* Weights of one group, the lists of taps, and the row of zero points. */
 size_t cml_depthwise_s8_neon_scratch(const struct cml_conv *conv)
 {
 	size_t tap = sizeof(const int8_t *) * block_pixels(conv) +
@@ -95,14 +95,14 @@ struct factors {
 };
 
 static inline struct factors factors(const struct cml_conv_call *call,
-				     int32_t c, struct cml_neon_range range)
+				     int32_t c)
 {
 	struct eight multiplier = load(call->multiplier + c);
 	struct eight shift = load(call->shift + c);
 
 	return (struct factors){
-		.even = cml_neon_factor(multiplier.even, shift.even, range),
-		.odd = cml_neon_factor(multiplier.odd, shift.odd, range),
+		.even = cml_neon_factor(multiplier.even, shift.even),
+		.odd = cml_neon_factor(multiplier.odd, shift.odd),
 	};
 }
 
@@ -117,72 +117,138 @@ static inline int16x8_t outputs(struct eight sums, bool fast,
 	return vreinterpretq_s16_s32(vsliq_n_s32(even, odd, 8));
 }
 
-/*
- * Channels @c to @c + 15 of @pixels pixels. Two products are added in 16 bits:
- * at most 2 * 128 * 127, as no weight is -128.
- */
-static inline __attribute__((always_inline)) void
-channels(const struct cml_conv_call *call, int32_t c, const int16_t *widened,
-	 const int8_t **taps, size_t count, size_t pixels, bool fast,
-	 int8_t *output)
+/* Sixteen channels: sums, and what makes outputs of them. */
+struct sixteen {
+	struct eight low, high;
+};
+
+struct sixteen_factors {
+	struct factors low, high;
+	struct sixteen bias;
+	struct cml_neon_range range;
+};
+
+static inline struct sixteen_factors
+sixteen_factors(const struct cml_conv_call *call, int32_t c)
 {
 	const struct cml_conv *conv = call->conv;
-	struct cml_neon_range range = cml_neon_range(conv->output_zero_point,
-						     conv->min, conv->max);
-	struct factors low_factors = factors(call, c, range);
-	struct factors high_factors = factors(call, c + 8, range);
-	struct eight low_bias = load(call->bias + c);
-	struct eight high_bias = load(call->bias + c + 8);
-	size_t stride = conv->out_c;
 
-	for (; pixels; pixels--, output += stride) {
-		const int16_t *weights = widened;
-		struct eight low = low_bias;
-		struct eight high = high_bias;
-		int16x8_t result;
+	return (struct sixteen_factors){
+		.low = factors(call, c),
+		.high = factors(call, c + 8),
+		.bias = {
+			.low = load(call->bias + c),
+			.high = load(call->bias + c + 8),
+		},
+		.range = cml_neon_range(conv->output_zero_point, conv->min,
+					conv->max),
+	};
+}
 
-		for (size_t left = count; left; left--, taps++) {
-			int8x16_t x = vld1q_s8(*taps + c);
-			int16x8_t a = vmulq_s16(vmovl_s8(vget_low_s8(x)),
-						vld1q_s16(weights));
-			int16x8_t b = vmulq_s16(vmovl_high_s8(x),
-						vld1q_s16(weights + 8));
+static inline void store(struct sixteen sums, bool fast,
+			 const struct sixteen_factors *by, int8_t *output)
+{
+	int16x8_t low = outputs(sums.low, fast, &by->low, by->range);
+	int16x8_t high = outputs(sums.high, fast, &by->high, by->range);
 
-			weights += GROUP;
-			if (left > 1) {
-				left--;
-				x = vld1q_s8(*++taps + c);
-				a = vmlaq_s16(a, vmovl_s8(vget_low_s8(x)),
-					      vld1q_s16(weights));
-				b = vmlaq_s16(b, vmovl_high_s8(x),
-					      vld1q_s16(weights + 8));
-				weights += GROUP;
-			}
-			low = add(low, a);
-			high = add(high, b);
-		}
-		result = vuzp1q_s16(outputs(low, fast, &low_factors, range),
-				    outputs(high, fast, &high_factors, range));
-		vst1q_s8(output, vreinterpretq_s8_s16(result));
+	vst1q_s8(output, vreinterpretq_s8_s16(vuzp1q_s16(low, high)));
+}
+
+/*
+ * Onto the sums, one tap's products or two. Two are added in 16 bits: at most
+ * 2 * 128 * 127, as no weight is -128.
+ */
+static inline struct sixteen add_one(struct sixteen sums, const int8_t *tap,
+				     const int16x8_t weights[2])
+{
+	int8x16_t x = vld1q_s8(tap);
+
+	return (struct sixteen){
+		.low = add(sums.low, vmulq_s16(vmovl_s8(vget_low_s8(x)),
+					       weights[0])),
+		.high = add(sums.high, vmulq_s16(vmovl_high_s8(x),
+						 weights[1])),
+	};
+}
+
+static inline struct sixteen add_two(struct sixteen sums, const int8_t *tap0,
+				     const int8_t *tap1,
+				     const int16x8_t weights[4])
+{
+	int8x16_t x = vld1q_s8(tap0);
+	int8x16_t y = vld1q_s8(tap1);
+	int16x8_t a = vmulq_s16(vmovl_s8(vget_low_s8(x)), weights[0]);
+	int16x8_t b = vmulq_s16(vmovl_high_s8(x), weights[1]);
+
+	a = vmlaq_s16(a, vmovl_s8(vget_low_s8(y)), weights[2]);
+	b = vmlaq_s16(b, vmovl_high_s8(y), weights[3]);
+
+	return (struct sixteen){
+		.low = add(sums.low, a), .high = add(sums.high, b),
+	};
+}
+
+/* Channels @c to @c + 15 of @pixels pixels. */
+static inline __attribute__((always_inline)) void
+channels(const struct cml_conv_call *call, int32_t c,
+	 const int16x8_t *weights, const int8_t **taps, size_t count,
+	 size_t pixels, bool fast, int8_t *output)
+{
+	struct sixteen_factors by = sixteen_factors(call, c);
+
+	for (; pixels; pixels--, output += call->conv->out_c) {
+		struct sixteen sums = by.bias;
+		size_t i = 0;
+
+		for (; i + 1 < count; i += 2)
+			sums = add_two(sums, taps[i] + c, taps[i + 1] + c,
+				       weights + 2 * i);
+		if (i < count)
+			sums = add_one(sums, taps[i] + c, weights + 2 * i);
+		taps += count;
+		store(sums, fast, &by, output);
 	}
 }
 
-/* Weights of channels @c to @c + 15: (taps, GROUP). */
+/* The same of a kernel of 3 x 3, whose weights stay in registers. */
+static inline __attribute__((always_inline)) void
+nine_taps(const struct cml_conv_call *call, int32_t c,
+	  const int16x8_t *widened, const int8_t **taps, size_t pixels,
+	  bool fast, int8_t *output)
+{
+	struct sixteen_factors by = sixteen_factors(call, c);
+	int16x8_t weights[2 * 9];
+
+#pragma GCC unroll 18
+	for (size_t i = 0; i < 2 * 9; i++)
+		weights[i] = widened[i];
+	for (; pixels; pixels--, output += call->conv->out_c, taps += 9) {
+		struct sixteen sums = by.bias;
+
+#pragma GCC unroll 4
+		for (size_t i = 0; i < 8; i += 2)
+			sums = add_two(sums, taps[i] + c, taps[i + 1] + c,
+				       weights + 2 * i);
+		sums = add_one(sums, taps[8] + c, weights + 2 * 8);
+		store(sums, fast, &by, output);
+	}
+}
+
+/* Weights of channels @c to @c + 15: (taps, 2). */
 static void widen(const struct cml_conv_call *call, int32_t c, size_t count,
-		  int16_t *to)
+		  int16x8_t *to)
 {
 	const int8_t *weights = call->weights + c;
 
-	for (; count; count--, to += GROUP) {
+	for (; count; count--, weights += call->conv->out_c) {
 		int8x16_t w = vld1q_s8(weights);
 
-		vst1q_s16(to, vmovl_s8(vget_low_s8(w)));
-		vst1q_s16(to + 8, vmovl_high_s8(w));
-		weights += call->conv->out_c;
+		*to++ = vmovl_s8(vget_low_s8(w));
+		*to++ = vmovl_high_s8(w);
 	}
 }
 
-static void block(const struct cml_conv_call *call, int16_t *widened,
+static void block(const struct cml_conv_call *call, int16x8_t *widened,
 		  const int8_t **taps, size_t count, size_t pixels,
 		  int8_t *output)
 {
@@ -193,12 +259,15 @@ static void block(const struct cml_conv_call *call, int16_t *widened,
 		int32_t first = c < last ? c : last;
 
 		widen(call, first, count, widened);
-		if (call->conv->fast)
-			channels(call, first, widened, taps, count, pixels,
-				 true, output + first);
-		else
+		if (!call->conv->fast)
 			channels(call, first, widened, taps, count, pixels,
 				 false, output + first);
+		else if (count == 9)
+			nine_taps(call, first, widened, taps, pixels, true,
+				  output + first);
+		else
+			channels(call, first, widened, taps, count, pixels,
+				 true, output + first);
 	}
 }
 
@@ -206,11 +275,11 @@ void cml_depthwise_s8_neon(const struct cml_conv_call *call)
 {
 	const struct cml_conv *conv = call->conv;
 	size_t image_size = (size_t)conv->in_h * conv->in_w * conv->in_c;
-	const int8_t **taps = call->scratch;
 	size_t count = tap_count(conv);
 	size_t limit = block_pixels(conv);
-	int16_t *widened = (int16_t *)(taps + limit * count);
-	int8_t *zero_points = (int8_t *)(widened + count * GROUP);
+	int16x8_t *widened = call->scratch;
+	const int8_t **taps = (const int8_t **)(widened + 2 * count);
+	int8_t *zero_points = (int8_t *)(taps + limit * count);
 	/* (batch, out_h, out_w, out_c) */
 	int8_t *output = call->output + (size_t)call->pixels.begin * conv->out_c;
 	uint32_t p = call->pixels.begin;

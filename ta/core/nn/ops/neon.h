@@ -17,8 +17,8 @@
 /* One vector's worth of struct cml_factor, and what follows from it. */
 struct cml_neon_factor {
 	int32x4_t multiplier;
-	int32x4_t shift;	/* fast: -22 to -1, else -31 to 30 */
-	int32x4_t addend;	/* fast only: half a step, and the zero point */
+	int32x4_t shift;	/* fast: -30 to -1, else -31 to 30 */
+	int32x4_t half;		/* fast only: of a step */
 };
 
 /* What all channels have in common. */
@@ -37,17 +37,13 @@ cml_neon_range(int32_t zero_point, int32_t min, int32_t max)
 }
 
 static inline struct cml_neon_factor
-cml_neon_factor(int32x4_t multiplier, int32x4_t shift,
-		struct cml_neon_range range)
+cml_neon_factor(int32x4_t multiplier, int32x4_t shift)
 {
-	int32x4_t one = vdupq_n_s32(1);
-	int32x4_t halves = vaddq_s32(vshlq_n_s32(range.zero_point, 1), one);
-
 	return (struct cml_neon_factor){
 		.multiplier = multiplier,
 		.shift = shift,
-		/* (2 * zero point + 1) * 2^(-shift - 1) */
-		.addend = vshlq_s32(halves, vmvnq_s32(shift)),
+		/* 2^(-shift - 1) */
+		.half = vshlq_s32(vdupq_n_s32(1), vmvnq_s32(shift)),
 	};
 }
 
@@ -80,11 +76,11 @@ static inline int32x4_t cml_neon_output(int32x4_t x, bool fast,
 		/* Sums stay below 2^31: cml_conv_set_fast() saw to it. */
 		x = vqrdmulhq_s32(x, factor.multiplier);
 		x = vsraq_n_s32(x, x, 31);	/* negative: one less */
-		x = vshlq_s32(vaddq_s32(x, factor.addend), factor.shift);
+		x = vshlq_s32(vaddq_s32(x, factor.half), factor.shift);
 	} else {
 		x = cml_neon_scale(x, factor.multiplier, factor.shift);
-		x = vaddq_s32(x, range.zero_point);
 	}
+	x = vaddq_s32(x, range.zero_point);
 
 	return vminq_s32(vmaxq_s32(x, range.min), range.max);
 }

@@ -109,7 +109,7 @@ static enum cml_status prepare(struct cml_node *node)
 	patch = cml_conv_patch(conv);
 	pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
 	node->macs = patch * conv->out_c * pixels;
-	cml_conv_tiles(node, pixels, patch * conv->out_c);
+	cml_conv_tiles(node, conv, CML_CONV_TILE_PIXELS, patch * conv->out_c);
 
 	return CML_OK;
 }

@@ -8,7 +8,7 @@ enum { DEPTHWISE_PADDING = 0, DEPTHWISE_STRIDE_W = 1, DEPTHWISE_STRIDE_H = 2,
        DEPTHWISE_DILATION_W = 5, DEPTHWISE_DILATION_H = 6 };
 
 /* Kernels: of int8, then of int16 and float32 */
-enum { PORTABLE, NEON, S16, F32 };
+enum { PORTABLE, SCALAR, NEON, S16, F32 };
 
 /* Sum over the patch whose upper left tap is at (@y0, @x0) of @image. */
 static int32_t patch_sum(const struct cml_conv_call *call, const int8_t *image,
@@ -68,10 +68,28 @@ static void portable(const struct cml_conv_call *call)
 	}
 }
 
+/* Also where there are no vectors: it is then the better one, too. */
+static bool scalar_fits(const struct cml_node *node,
+			const struct cml_conv *conv)
+{
+	bool fast = !(node->cpu & CML_CPU_NEON) ||
+		    node->cpu & CML_CPU_FAST_SCALAR;
+
+	return fast && conv->depth_multiplier == 1 && conv->one_product &&
+	       conv->out_c >= CML_DEPTHWISE_SCALAR_GROUP &&
+	       conv->kernel_h == 3 && conv->kernel_w == 3 &&
+	       conv->dilation_h == 1 && conv->dilation_w == 1 &&
+	       conv->stride_h <= 2 && conv->stride_w <= 2;
+}
+
 static void choose_kernel(struct cml_node *node, const struct cml_conv *conv)
 {
-	(void)conv;
 	node->op->kernel = PORTABLE;
+	if (scalar_fits(node, conv)) {
+		node->op->kernel = SCALAR;
+		node->scratch = cml_depthwise_s8_scalar_scratch(conv);
+		return;
+	}
 #if defined(__aarch64__)
 	if (!(node->cpu & CML_CPU_NEON) || conv->depth_multiplier != 1 ||
 	    conv->out_c < CML_DEPTHWISE_NEON_GROUP ||
@@ -81,6 +99,24 @@ static void choose_kernel(struct cml_node *node, const struct cml_conv *conv)
 	node->op->kernel = NEON;
 	node->scratch = cml_depthwise_s8_neon_scratch(conv);
 #endif
+}
+
+static void set_one_product(struct cml_conv *conv, const int8_t *weights)
+{
+	size_t patch = (size_t)conv->kernel_h * conv->kernel_w;
+
+	conv->one_product = true;
+	for (int32_t c = 0; c < conv->out_c; c++) {
+		uint32_t sum = 0;	/* at most 2^23 */
+
+		for (size_t i = 0; i < patch; i++) {
+			int32_t weight = weights[i * conv->out_c + c];
+
+			sum += weight < 0 ? -weight : weight;
+		}
+		if (!cml_conv_one_product(conv, c, sum))
+			conv->one_product = false;
+	}
 }
 
 /* What the input's zero point adds to every sum of a channel. */
@@ -104,6 +140,7 @@ static enum cml_status finish_s8(struct cml_node *node, struct cml_conv *conv)
 				  "more than 65536 weights a channel");
 	complete_bias(conv, cml_node_constant(node, 1));
 	cml_conv_set_fast(conv, patch);
+	set_one_product(conv, cml_node_constant(node, 1));
 	choose_kernel(node, conv);
 
 	return CML_OK;
@@ -125,7 +162,6 @@ static enum cml_status prepare(struct cml_node *node)
 	struct cml_conv *conv = NULL;
 	enum cml_status status = cml_conv_prepare(node, &options, 3, &conv);
 	uint64_t patch = 0;
-	uint32_t pixels = 0;
 
 	if (status)
 		return status;
@@ -147,9 +183,8 @@ static enum cml_status prepare(struct cml_node *node)
 	if (status)
 		return status;
 	patch = (uint64_t)conv->kernel_h * conv->kernel_w;
-	pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
-	node->macs = patch * conv->out_c * pixels;
-	cml_conv_tiles(node, pixels, patch * conv->out_c);
+	node->macs = patch * cml_node_output(node, 0)->count;
+	cml_conv_tiles(node, conv, conv->out_w, patch * conv->out_c);
 
 	return CML_OK;
 }
@@ -170,18 +205,24 @@ static void run(const struct cml_run *run, const struct cml_op *op,
 		call = cml_conv_call(run, op, tile);
 		break;
 	}
+	switch (op->kernel) {
 #if defined(__aarch64__)
-	if (op->kernel == NEON) {
+	case NEON:
 		cml_depthwise_s8_neon(&call);
-		return;
-	}
+		break;
 #endif
-	portable(&call);
+	case SCALAR:
+		cml_depthwise_s8_scalar(&call);
+		break;
+	default:
+		portable(&call);
+		break;
+	}
 }
 
 static const char *const kernel_names[] = {
-	[PORTABLE] = "portable", [NEON] = "neon", [S16] = "int16",
-	[F32] = "float32",
+	[PORTABLE] = "portable", [SCALAR] = "scalar", [NEON] = "neon",
+	[S16] = "int16", [F32] = "float32",
 };
 
 const struct cml_op_type cml_op_depthwise_conv_2d = {

@@ -53,7 +53,8 @@ static enum cml_status check(struct cml_node *node,
 		return cml_refuse(node, CML_MODEL_SHAPE,
 				  "size of a block is out of range");
 	if (cml_node_input(node, 0)->rank == IMAGE_RANK)
-		status = open_shape(node, block, wide == cml_node_input(node, 0));
+		status = open_shape(node, block,
+				    wide == cml_node_input(node, 0));
 	if (status)
 		return status;
 	if (wide->rank != IMAGE_RANK || deep->rank != IMAGE_RANK ||
