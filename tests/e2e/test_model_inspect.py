@@ -203,6 +203,20 @@ def ram_and_sessions(context: TEEContext) -> tuple[Memory, int]:
         return stats.memory(Pool.TA_RAM), sum(ours)
 
 
+def test_a_session_without_a_model_takes_what_was_said(raw: Open, context: TEEContext) -> None:
+    used, others = [], 0
+    for count in range(3):
+        ram, sessions = ram_and_sessions(context)
+        used.append(ram.used)
+        if count == 0:
+            others = sessions
+        raw()
+    assert near(TA_SESSION_BYTES, used[2] - used[1]), used
+    # Where others have sessions, the code is there already.
+    code = 0 if others else TA_CODE_BYTES
+    assert near(code + TA_SESSION_BYTES, used[1] - used[0]), used
+
+
 def test_optee_counts_what_was_said(detector: Owner, raw: Open, context: TEEContext) -> None:
     """The model and the TA's code once, all else for each session."""
     profile = profiles.DEFAULT
