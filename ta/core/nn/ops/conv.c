@@ -247,6 +247,7 @@ struct cml_conv_call cml_conv_call(const struct cml_run *run,
 		.shift = conv->numbers + 2 * conv->channels,
 		.scratch = run->scratch,
 		.pixels = cml_conv_pixels(op, conv, tile),
+		.part = tile % conv->tile_parts,
 	};
 }
 

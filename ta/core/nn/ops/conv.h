@@ -26,6 +26,7 @@ struct cml_conv {
 	int32_t pad_h, pad_w;		/* above and left of the input */
 	int32_t depth_multiplier;	/* depthwise: out_c = in_c times it */
 	uint32_t tile_pixels;		/* of the output, in a unit of tiles */
+	uint32_t tile_parts;		/* of the channels: cml_conv_split() */
 	struct cml_bounds bounds;	/* of any type; for int8 again below */
 	/* int8 */
 	int32_t input_zero_point, output_zero_point;	/* -128 to 127 */
@@ -50,6 +51,23 @@ struct cml_conv {
 
 /* Tiles are of so many output pixels: what kernels do at once, several times. */
 #define CML_CONV_TILE_PIXELS	24
+/* Of fewer tiles, the last keeps all workers but one waiting for too long. */
+#define CML_CONV_FEW_TILES	5
+/* Each packs all inputs anew, so there are no more than that. */
+#define CML_CONV_PARTS		4
+/* What the kernel without vectors does at once (conv_word.h) */
+#define CML_CONV_SCALAR_CHANNELS	4
+#define CML_CONV_PART_MACS	(1u << 18)	/* at least, in each */
+
+/* @part of @parts of @units. */
+static inline struct cml_range cml_conv_share(uint32_t part, uint32_t parts,
+					      uint32_t units)
+{
+	return (struct cml_range){
+		.begin = (uint64_t)units * part / parts,
+		.end = (uint64_t)units * (part + 1) / parts,
+	};
+}
 
 /* The share of @tile in the output's pixels. */
 static inline struct cml_range cml_conv_pixels(const struct cml_op *op,
@@ -58,8 +76,10 @@ static inline struct cml_range cml_conv_pixels(const struct cml_op *op,
 {
 	uint32_t pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
 	uint32_t unit = conv->tile_pixels;
-	struct cml_range range = cml_tile(op, tile,
-					  (pixels + unit - 1) / unit);
+	struct cml_range range =
+		cml_conv_share(tile / conv->tile_parts,
+			       op->tiles / conv->tile_parts,
+			       (pixels + unit - 1) / unit);
 
 	range.begin *= unit;
 	range.end *= unit;
@@ -76,7 +96,32 @@ static inline void cml_conv_tiles(struct cml_node *node, struct cml_conv *conv,
 	uint32_t pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
 
 	conv->tile_pixels = unit;
+	conv->tile_parts = 1;
 	cml_node_tiles(node, (pixels + unit - 1) / unit, cost * unit);
+}
+
+/*
+ * For kernels that heed call->channels: where pixels are so few that their tiles
+ * could not be shared out evenly, tiles are of all pixels and of a part of the
+ * channels, in groups of @group. @macs: of all
+ */
+static inline void cml_conv_split(struct cml_node *node, struct cml_conv *conv,
+				  uint32_t group, uint64_t macs)
+{
+	uint32_t groups = (conv->out_c + group - 1) / group;
+	uint64_t parts = macs / CML_CONV_PART_MACS;
+
+	if (node->op->tiles >= CML_CONV_FEW_TILES)
+		return;
+	if (parts > CML_CONV_PARTS)
+		parts = CML_CONV_PARTS;
+	if (parts > groups)
+		parts = groups;
+	if (parts <= node->op->tiles)
+		return;
+	conv->tile_pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
+	conv->tile_parts = parts;
+	node->op->tiles = parts;
 }
 
 /* One call of an int8 kernel: output pixels, counted through the batch. */
@@ -92,6 +137,7 @@ struct cml_conv_call {
 	const int32_t *bias, *multiplier, *shift;
 	void *scratch;
 	struct cml_range pixels;
+	uint32_t part;			/* of conv->tile_parts */
 };
 
 struct cml_conv_options {

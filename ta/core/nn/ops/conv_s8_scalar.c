@@ -287,11 +287,19 @@ static CML_INLINE void all_channels(const struct tiles *at, size_t count,
 				size_t step)
 {
 	const struct cml_conv *conv = at->call->conv;
-	const int8_t *weights = at->call->weights;
 	size_t patch = cml_word_patch(conv);
 	int64_t start = patch <= conv->run ? CML_HALF : 0;
+	struct cml_range groups =
+		cml_conv_share(at->call->part, conv->tile_parts,
+			       (conv->out_c + CHANNELS - 1) / CHANNELS);
+	const int8_t *weights = at->call->weights +
+				CHANNELS * patch * groups.begin;
+	int32_t end = groups.end * CHANNELS;
 
-	for (int32_t first = 0; first < conv->out_c; first += CHANNELS) {
+	if (end > conv->out_c)
+		end = conv->out_c;
+	for (int32_t first = groups.begin * CHANNELS; first < end;
+	     first += CHANNELS) {
 		size_t channels = conv->out_c - first < CHANNELS ?
 				  (size_t)(conv->out_c - first) : CHANNELS;
 		bool all = channels == CHANNELS &&

@@ -39,7 +39,7 @@ static CML_INLINE uint64_t cml_byte(uint64_t eight, size_t i)
 }
 
 /* How weights are packed: (out_c / 4, patch, 4), whole steps of patch */
-#define CML_WORD_CHANNELS	4
+#define CML_WORD_CHANNELS	CML_CONV_SCALAR_CHANNELS
 #define CML_WORD_STEP		4
 
 static inline size_t cml_word_round(size_t size, size_t part)

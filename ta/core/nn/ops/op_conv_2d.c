@@ -110,6 +110,8 @@ static enum cml_status prepare(struct cml_node *node)
 	pixels = (uint32_t)conv->batch * conv->out_h * conv->out_w;
 	node->macs = patch * conv->out_c * pixels;
 	cml_conv_tiles(node, conv, CML_CONV_TILE_PIXELS, patch * conv->out_c);
+	if (node->op->kernel == SCALAR)
+		cml_conv_split(node, conv, CML_CONV_SCALAR_CHANNELS, node->macs);
 
 	return CML_OK;
 }
