@@ -101,7 +101,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
                 "out": str(args.out),
                 "bytes": report.file_bytes,
                 **asdict(imported),
-                "fits": {one.profile.name: one.sessions for one in fits},
+                "fits": {one.profile.name: one.requests for one in fits},
             }
             print(json.dumps(fields))
             return 0

@@ -3,12 +3,13 @@
 "about" where another model would have to be made to know."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sandbox.model import lifetimes, profiles
 from sandbox.model.profiles import Profile
 from sandbox.model.report import Photo, Place, Report, Tensor
-from sandbox.tee_abi import MODEL_MAX_BYTES
+from sandbox.tee_abi import MODEL_MAX_BYTES, TENSORS_MAX_BYTES
 
 # The planner, tables and rounding take this much more or less in a model that is not there.
 _GUESS_MARGIN = 0.05
@@ -19,40 +20,72 @@ _FLOATS = ("float32", "float16")
 
 @dataclass(frozen=True)
 class Fit:
-    """One profile's verdict for one session."""
+    """One profile's verdict."""
 
     profile: Profile
     room_bytes: int
-    needs_bytes: int  # the model loaded; with the smallest photo, if it is a detector
-    sessions: int  # so many may be open at once
+    needs_bytes: int  # the model, loaded, and one request
+    missing_bytes: int
+    requests: int  # so many, of a session each, have room at a time
     baseline: Photo | None
     progressive: Photo | None
 
     @property
     def fits(self) -> bool:
-        return self.sessions > 0
-
-    @property
-    def missing_bytes(self) -> int:
-        return max(0, self.needs_bytes - self.room_bytes)
+        return self.requests > 0
 
 
 def needs_bytes(report: Report) -> int:
-    """To be loaded and run by one session; for a detector, on a photo of 640 x 480."""
-    return max(report.running_bytes, report.loading_bytes)
+    """To be loaded, and to run for one request; for a detector, a photo of 640 x 480."""
+    return max(report.load_peak_bytes, _in_use_bytes(report))
+
+
+def _in_use_bytes(report: Report) -> int:
+    return report.shared_bytes + report.session_bytes + report.request_bytes
+
+
+def _lent_bytes(report: Report) -> int:
+    """What one request has in blocks that sessions share: OP-TEE limits their sum."""
+    return report.shared_bytes + report.arena_block_bytes
 
 
 def fit(report: Report, profile: Profile) -> Fit:
     """`report` is of the profile's CPU and has photos for its room, if it is of a detector."""
     room = profiles.room_bytes(profile)
     needs = needs_bytes(report)
-    # Each is an instance of the TA; model and tables are there once for all of them.
-    own = report.running_bytes - report.shared_bytes + profiles.TA_SESSION_BYTES
-    sessions = 0
-    if needs <= room and report.file_bytes <= MODEL_MAX_BYTES:
-        sessions = 1 + (room - needs) // own
+    missing = max(0, needs - room)
+    if profile.quota_bytes is not None:
+        missing = max(missing, _lent_bytes(report) - profile.quota_bytes)
     photos = report.detector.largest(room) if report.detector else (None, None)
-    return Fit(profile, room, needs, sessions, *photos)
+    return Fit(
+        profile,
+        room,
+        needs,
+        missing,
+        0 if missing or not _is_taken(report) else _requests(report, profile),
+        *photos,
+    )
+
+
+def worse(fits: Iterable[Fit]) -> Fit:
+    """Of several plans of a model for one profile."""
+    return min(fits, key=lambda one: (one.requests, -one.missing_bytes, -one.needs_bytes))
+
+
+def _is_taken(report: Report) -> bool:
+    """Whether the TA's limits, which no room changes, let it run."""
+    return report.file_bytes <= MODEL_MAX_BYTES and report.request_bytes > 0
+
+
+def _requests(report: Report, profile: Profile) -> int:
+    """The model is there once; each request has a session, an instance of the TA, of its own."""
+    left = profile.ta_ram_bytes - profiles.TA_CODE_BYTES - report.shared_bytes
+    each = profiles.TA_SESSION_BYTES + report.session_bytes + report.request_bytes
+    count = left // each
+    if profile.quota_bytes is not None and report.arena_bytes:
+        lent = (profile.quota_bytes - report.shared_bytes) // report.arena_block_bytes
+        count = min(count, lent)
+    return count
 
 
 def image_input(report: Report) -> Tensor | None:
@@ -64,15 +97,19 @@ def image_input(report: Report) -> Tensor | None:
     return tensor if len(shape) == 4 and min(shape[1:3]) > 1 else None
 
 
-def smaller_side(report: Report, room: int) -> int | None:
+def smaller_side(report: Report, one: Fit) -> int | None:
     """The side of a square input, or height of another, at which the model would about fit.
 
     Activations shrink with the area, everything else stays. None: it is not the input that counts.
     """
     tensor = image_input(report)
-    fixed = needs_bytes(report) - report.arena_bytes
-    left = room * (1 - _GUESS_MARGIN) - fixed
-    if tensor is None or left <= 0 or left >= report.arena_bytes:
+    left = one.room_bytes * (1 - _GUESS_MARGIN) - (_in_use_bytes(report) - report.arena_bytes)
+    quota = one.profile.quota_bytes
+    if quota is not None:
+        left = min(left, quota * (1 - _GUESS_MARGIN) - report.shared_bytes)
+    if report.load_peak_bytes > one.room_bytes or tensor is None:
+        return None
+    if left <= 0 or left >= report.arena_bytes:
         return None
     side = int(tensor.shape[1] * math.sqrt(left / report.arena_bytes))
     side -= side % 4
@@ -104,6 +141,11 @@ def advice(report: Report, fits: tuple[Fit, ...]) -> list[str]:
             f"The TA takes files of {_mib(MODEL_MAX_BYTES)} at most, and this one has"
             f" {_mib(report.file_bytes)}: a smaller network (fewer channels) is needed."
         )
+    if not report.request_bytes:
+        words.append(
+            f"The TA gives results of {_mib(TENSORS_MAX_BYTES)} at most: fewer or smaller outputs"
+            " are needed."
+        )
     words += [_for_one(report, one) for one in failing if one.missing_bytes]
     batch = image_input(report)
     if batch is not None and batch.shape[0] > 1:
@@ -132,7 +174,7 @@ def advice(report: Report, fits: tuple[Fit, ...]) -> list[str]:
 def _for_one(report: Report, one: Fit) -> str:
     start = f"{one.profile.name} lacks {_mib(one.missing_bytes)}: "
     fixed = report.file_bytes + report.tables_bytes
-    side = smaller_side(report, one.room_bytes)
+    side = smaller_side(report, one)
     tensor = image_input(report)
     if side is not None and tensor is not None:
         return start + (
@@ -143,6 +185,12 @@ def _for_one(report: Report, one: Fit) -> str:
         return start + (
             f"weights and tables alone take {_mib(fixed)} of its {_mib(one.room_bytes)}: a smaller"
             " network (fewer channels) is needed, whatever the input."
+        )
+    if report.load_peak_bytes > one.room_bytes:
+        return start + (
+            f"while it is loaded, weights and tables take {_mib(report.load_peak_bytes)} of its"
+            f" {_mib(one.room_bytes)}: a smaller network (fewer channels) is needed, whatever the"
+            " input."
         )
     return start + "smaller activations are needed: see the peak below."
 

@@ -16,13 +16,15 @@ class Profile:
     ta_ram_bytes: int  # of OP-TEE's pool for TAs, what is free before our TA is loaded
     cpu: Cpu
     source: str
+    # What sessions of a TA may share, in sum: models and arenas. None: whoever builds OP-TEE says.
+    quota_bytes: int | None = None
 
 
-# Code, constants, stack and heap of the inference TA, the loader (ldelf) and page tables' round-up:
-# what OP-TEE's statistics show beyond what the TA itself counts (tests/e2e/test_model_inspect.py).
-TA_ITSELF_BYTES = 680 << 10
-# Each further session, which has the code from the first.
-TA_SESSION_BYTES = 136 << 10
+# What OP-TEE's statistics show beyond what the TA itself counts (tests/e2e/test_model_inspect.py).
+# Code and constants of the inference TA and its loader (ldelf): in memory once.
+TA_CODE_BYTES = 564 << 10
+# Stack, heap and what else is written to: each session is an instance of the TA.
+TA_SESSION_BYTES = 132 << 10
 
 # TZDRAM less OP-TEE's own part of it, TEE_RAM_VA_SIZE. Boards' numbers are the defaults of OP-TEE
 # OS 4.10.0; whoever builds for a board may change them. CPU: Arm's manuals of the cores named.
@@ -35,6 +37,7 @@ PROFILES = (
         15_728_640 - 1_220_608,
         Cpu.NEON | Cpu.DOTPROD | Cpu.I8MM,
         "OP-TEE's statistics after boot: 15728640 bytes, 1220608 of them its own",
+        quota_bytes=11 * _MIB,
     ),
     Profile(
         "corstone1000",
@@ -107,5 +110,5 @@ def named(name: str) -> Profile:
 
 
 def room_bytes(profile: Profile) -> int:
-    """What a session's model and photo may have, if it is the only one."""
-    return max(0, profile.ta_ram_bytes - TA_ITSELF_BYTES)
+    """What a model and one request may have."""
+    return max(0, profile.ta_ram_bytes - TA_CODE_BYTES - TA_SESSION_BYTES)

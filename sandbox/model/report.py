@@ -26,6 +26,7 @@ _TIMEOUT_S = 300.0
 # An SSD detector with many anchors, prepared under emulation, takes 0.2 s.
 _EMULATORS = ("qemu-aarch64", "qemu-aarch64-static")
 _TEMPLATE_SIDE = 32
+_PAGE = 4096
 # More than any machine has: what a photo takes if nothing is short.
 UNLIMITED = 1 << 40
 # For the decoder; beside it what a small baseline photo needs.
@@ -122,12 +123,12 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Photo:
-    """The largest one, 4 to 3 and 4:2:0, in so much secure memory."""
+    """The largest one, 4 to 3 and 4:2:0, where a session and its model have so much memory."""
 
     limit_bytes: int
     width: int  # 0: none
     height: int
-    peak_bytes: int
+    peak_bytes: int  # of all, model included
     small_peak_bytes: int  # with 640 x 480; 0: not even that
 
     @property
@@ -145,16 +146,17 @@ class Photo:
 @dataclass(frozen=True)
 class Detector:
     input_side: int
+    session_bytes: int  # that each session keeps, from its first photo on
     baseline: tuple[Photo, ...]
     progressive: tuple[Photo, ...]
 
-    def largest(self, limit_bytes: int) -> tuple[Photo, Photo]:
-        """Baseline and progressive, in one of the limits that were asked for."""
-        found = [
-            next(photo for photo in photos if photo.limit_bytes == limit_bytes)
+    def largest(self, limit_bytes: int) -> tuple[Photo | None, Photo | None]:
+        """Baseline and progressive, in one of the limits; None: it was not asked for."""
+        baseline, progressive = (
+            next((photo for photo in photos if photo.limit_bytes == limit_bytes), None)
             for photos in (self.baseline, self.progressive)
-        ]
-        return found[0], found[1]
+        )
+        return baseline, progressive
 
 
 @dataclass(frozen=True)
@@ -168,10 +170,11 @@ class Report:
     scratch_bytes: int
     first_input_bytes: int
     macs: int
-    # Secure memory beside the TA's code, stack and heap, pages counted whole
-    shared_bytes: int  # model and tables, once for all sessions
-    own_bytes: int  # arena and scratch, of a session that runs it
-    loading_bytes: int  # at most, while it is loaded
+    # In whole pages, as the TA counts:
+    model_bytes: int  # file and tables: in memory once, for all sessions
+    board_bytes: int  # where sessions find each other's work: once
+    load_peak_bytes: int  # of the session that loads it
+    tensors_request_bytes: int  # at most, beside those; 0: no result could have the outputs
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     operators: tuple[Operator, ...]
@@ -180,12 +183,31 @@ class Report:
     not_detector: str  # the status, when it is none
 
     @property
-    def running_bytes(self) -> int:
-        """Of the first session that runs it; for a detector, on a photo of 640 x 480."""
+    def shared_bytes(self) -> int:
+        """In memory once, however many sessions use the model."""
+        return self.model_bytes + self.board_bytes
+
+    @property
+    def session_bytes(self) -> int:
+        """What a session keeps for it between requests."""
+        return self.detector.session_bytes if self.detector else 0
+
+    @property
+    def photo_request_bytes(self) -> int:
+        """At most, for 640 x 480, beside model and session; 0: it is unknown or none."""
         photos = self.detector.baseline if self.detector else ()
-        return max(
-            self.shared_bytes + self.own_bytes, *(photo.small_peak_bytes for photo in photos), 0
-        )
+        peak = max((photo.small_peak_bytes for photo in photos), default=0)
+        return peak - self.shared_bytes - self.session_bytes if peak else 0
+
+    @property
+    def request_bytes(self) -> int:
+        """Of the request that the model is for: a photo, or tensors."""
+        return self.photo_request_bytes or self.tensors_request_bytes
+
+    @property
+    def arena_block_bytes(self) -> int:
+        """Of each request; it is shared with helpers."""
+        return -(-self.arena_bytes // _PAGE) * _PAGE
 
     @property
     def free_arena_bytes(self) -> int:
@@ -200,7 +222,7 @@ class Report:
 
 
 def inspect(program: Path, model: Path, cpu: Cpu, limits: Sequence[int] = ()) -> Report:
-    """`limits`: bytes of secure memory that a session may have, to try photos in."""
+    """`limits`: bytes of secure memory that a session with its model may have, to try photos in."""
     with tempfile.TemporaryDirectory() as folder:
         templates = _templates(Path(folder)) if limits else []
         argv: list[process.Argument] = [*_runner(), program, str(int(cpu)), model, *templates]
@@ -315,7 +337,7 @@ def _report(fields: Mapping[str, Any], cpu: Cpu, limits: Sequence[int]) -> Repor
             tuple(Photo(limit, *row) for limit, row in zip(limits, rows, strict=True))
             for rows in fields["photos"]
         ] or [(), ()]
-        detector = Detector(found["input_size"], *photos)
+        detector = Detector(found["input_size"], found["session"], *photos)
     return Report(
         cpu=cpu,
         file_bytes=fields["file"],
@@ -326,9 +348,10 @@ def _report(fields: Mapping[str, Any], cpu: Cpu, limits: Sequence[int]) -> Repor
         scratch_bytes=fields["scratch"],
         first_input_bytes=fields["first_input"],
         macs=fields["macs"],
-        shared_bytes=fields["memory"]["shared"],
-        own_bytes=fields["memory"]["own"],
-        loading_bytes=fields["memory"]["loading"],
+        model_bytes=fields["memory"]["model"],
+        board_bytes=fields["memory"]["board"],
+        load_peak_bytes=fields["memory"]["load_peak"],
+        tensors_request_bytes=fields["memory"]["tensors_request"],
         inputs=tuple(fields["inputs"]),
         outputs=tuple(fields["outputs"]),
         operators=tuple(

@@ -140,6 +140,7 @@ def memory_table(report: Report) -> str:
         (f"{report.file_bytes:,}", "the model file, kept whole"),
         (f"{report.constants_bytes:,}", "  of it weights and other constants"),
         (f"{report.tables_bytes:,}", "the engine's tables"),
+        (f"{report.shared_bytes:,}", "once, for all sessions: file and tables, pages whole"),
         (f"{report.arena_bytes:,}", "arena of activations"),
         (
             f"{least:,}",
@@ -148,18 +149,20 @@ def memory_table(report: Report) -> str:
         (f"{report.scratch_bytes:,}", "scratch of each worker"),
     ]
     if report.detector:
-        photos = zip(("baseline", "progressive"), report.detector.largest(ARENA_ALONE), strict=True)
         rows.append(
             (
                 f"{report.free_arena_bytes:,}",
                 "of the arena are free for a photo, before; enough for",
             )
         )
-        rows += [("", f"  {photo.described}, {kind}") for kind, photo in photos]
-    rows += [
-        (f"{report.shared_bytes:,}", "shared by all sessions: model and tables, in whole pages"),
-        (f"{report.own_bytes:,}", "of each session that runs it: arena, scratch, the input again"),
-    ]
+        photos = zip(("baseline", "progressive"), report.detector.largest(ARENA_ALONE), strict=True)
+        rows += [("", f"  {photo.described}, {kind}") for kind, photo in photos if photo]
+        rows.append((f"{report.session_bytes:,}", "each session, from its first photo on"))
+    if report.photo_request_bytes:
+        rows.append((f"{report.photo_request_bytes:,}", "each photo of 640 x 480, arena included"))
+    if report.tensors_request_bytes:
+        rows.append((f"{report.tensors_request_bytes:,}", "each request of tensors, the same way"))
+    rows.append((f"{report.load_peak_bytes:,}", "while it is loaded, before any request"))
     return table(rows, right=(0,))
 
 
@@ -187,23 +190,27 @@ def ends_table(report: Report) -> str:
 
 def fits_table(fits: tuple[Fit, ...]) -> str:
     photos = any(one.baseline for one in fits)
-    head = ["profile", "room", "needs", "sessions", "CPU"]
+    head = ["profile", "room", "needs", "requests", "CPU"]
     rows = [(*head, "largest JPEG", "progressive") if photos else tuple(head)]
     for one in fits:
         row = [
             one.profile.name,
             _mib(one.room_bytes),
             _mib(one.needs_bytes),
-            str(one.sessions) if one.fits else "NONE",
+            str(one.requests) if one.fits else "NONE",
             " ".join(one.profile.cpu.words),
         ]
         if photos:
             row.append(one.baseline.described if one.baseline else "-")
             row.append(one.progressive.described if one.progressive else "-")
         rows.append(tuple(row))
-    itself = _mib(profiles.TA_ITSELF_BYTES)
-    legend = f"  room: what OP-TEE leaves to TAs, less {itself} of the TA itself; needs: loaded"
-    legend += ", with a photo of 640 x 480;\n  photos: 4 to 3, 4:2:0" if photos else " and run"
+    itself = _mib(profiles.TA_CODE_BYTES + profiles.TA_SESSION_BYTES)
+    legend = (
+        f"  room: what OP-TEE leaves to TAs, less {itself} of the TA itself; needs: the model and"
+    )
+    legend += " one photo of 640 x 480" if photos else " one request"
+    legend += ";\n  requests: at a time, each in a session of its own, the model in memory once"
+    legend += ";\n  photos: 4 to 3, 4:2:0, with no other request" if photos else ""
     return table(rows, right=(1, 2, 3)) + "\n" + legend
 
 

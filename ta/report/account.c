@@ -5,45 +5,46 @@
 
 #include "account.h"
 
-#define PAGE_SIZE	4096
-
 static size_t footprint(size_t size)
 {
-	if (size < PAGE_SIZE)
-		return size;
-
-	return (size + PAGE_SIZE - 1) & ~(size_t)(PAGE_SIZE - 1);
+	return size < ACCOUNT_PAGE ? size : account_pages(size);
 }
 
-bool account_take(struct account *account, size_t size)
+static bool take(struct account *account, size_t taken)
 {
-	/* Rounding up does not overflow then. */
-	if (size > account->limit ||
-	    footprint(size) > account->limit - account->used)
+	if (taken > account->limit - account->used)
 		return false;
-	account->used += footprint(size);
+	account->used += taken;
 	if (account->used > account->peak)
 		account->peak = account->used;
 
 	return true;
 }
 
-bool account_try(struct account *account, size_t size)
+size_t account_pages(size_t size)
 {
-	if (!account_take(account, size))
-		return false;
-	account->used -= footprint(size);
+	return (size + ACCOUNT_PAGE - 1) & ~(size_t)(ACCOUNT_PAGE - 1);
+}
 
-	return true;
+bool account_share(struct account *account, size_t size)
+{
+	/* Rounding up does not overflow then. */
+	return size <= account->limit && take(account, account_pages(size));
+}
+
+void account_unshare(struct account *account, size_t size)
+{
+	account->used -= account_pages(size);
 }
 
 static void *account_alloc(void *ctx, size_t size)
 {
+	struct account *account = ctx;
 	size_t rounded = (size + CML_MEMORY_ALIGN - 1) &
 			 ~(size_t)(CML_MEMORY_ALIGN - 1);
 	void *block = NULL;
 
-	if (!size || !account_take(ctx, size))
+	if (!size || size > account->limit || !take(account, footprint(size)))
 		return NULL;
 	block = aligned_alloc(CML_MEMORY_ALIGN, rounded);
 	/* The host's own memory: not what is being asked about. */

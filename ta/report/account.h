@@ -10,6 +10,8 @@
 
 #include "memory.h"
 
+#define ACCOUNT_PAGE	4096
+
 struct account {
 	struct cml_allocator allocator;
 	size_t limit;
@@ -17,9 +19,10 @@ struct account {
 };
 
 void account_init(struct account *account, size_t limit);
-/* Counts a block that is elsewhere. False: it does not fit. */
-bool account_take(struct account *account, size_t size);
-/* The same, for a moment. */
-bool account_try(struct account *account, size_t size);
+/* Whole pages for @size bytes */
+size_t account_pages(size_t size);
+/* Counts a block that sessions share, in pages. False: it does not fit. */
+bool account_share(struct account *account, size_t size);
+void account_unshare(struct account *account, size_t size);
 
 #endif /* REPORT_ACCOUNT_H */

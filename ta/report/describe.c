@@ -238,9 +238,10 @@ static void put_memory(CborEncoder *map, const struct report *report,
 
 	*error |= cbor_encode_text_stringz(map, "memory");
 	*error |= cbor_encoder_create_map(map, &fields, CborIndefiniteLength);
-	put_uint(&fields, "shared", report->shared, error);
-	put_uint(&fields, "own", report->own, error);
-	put_uint(&fields, "loading", report->loading, error);
+	put_uint(&fields, "model", report->model_size, error);
+	put_uint(&fields, "board", report->board_size, error);
+	put_uint(&fields, "load_peak", report->load_peak, error);
+	put_uint(&fields, "tensors_request", report->tensors_request, error);
 	*error |= cbor_encoder_close_container(map, &fields);
 
 	*error |= cbor_encode_text_stringz(map, "detector");
@@ -248,6 +249,7 @@ static void put_memory(CborEncoder *map, const struct report *report,
 	put_text(&fields, "status", cml_status_name(report->detector_status),
 		 error);
 	put_uint(&fields, "input_size", report->input_size, error);
+	put_uint(&fields, "session", report->detector_size, error);
 	*error |= cbor_encoder_close_container(map, &fields);
 }
 

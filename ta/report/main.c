@@ -3,8 +3,9 @@
  * model-report CPU MODEL [TEMPLATE...] [-- LIMIT...]
  *
  * CPU: bits of enum cml_cpu, a number. TEMPLATE: a JPEG whose sides are
- * changed to find the largest such photo in a session of LIMIT bytes; 0: in
- * the arena alone, with no more beside it than a small baseline one needs.
+ * changed to find the largest such photo where LIMIT bytes are for one
+ * session and what it shares; 0: as many as a small baseline one needs, so in
+ * the arena alone.
  * Exit status 0 also for a model that is refused: the report says so.
  */
 #include <stdio.h>
@@ -13,7 +14,8 @@
 
 #include "report.h"
 
-#define BOARD_SIZE	4096
+/* Of the graph in its block: on from what names it. */
+#define GRAPH_OFFSET	256
 #define FILE_MAX_SIZE	(64u << 20)
 
 static uint8_t *read_file(const char *path, size_t *len)
@@ -48,53 +50,48 @@ out:
 	return data;
 }
 
-size_t network_extra(const struct cml_graph *graph)
-{
-	size_t size = BOARD_SIZE;
-
-	for (size_t i = 0; i < cml_graph_input_count(graph); i++)
-		size += cml_graph_input(graph, i).size;
-
-	return size;
-}
-
-static void count(struct report *report, uint8_t *copy)
+/*
+ * As ta/inference/model.c loads it: the data, then the graph, prepared in the
+ * session's own memory and copied to where all find it.
+ */
+static void count_model(struct report *report, uint8_t *data)
 {
 	struct account account = { 0 };
-	size_t published = 0;
+	const struct cml_allocator *allocator = &account.allocator;
+	size_t graph_size = 0;
+	void *stream = NULL;
 
 	account_init(&account, SIZE_MAX);
-	account_take(&account, report->file.len);
-	report->status = cml_graph_prepare(&account.allocator, copy,
-					   report->file.len, report->cpu,
-					   &report->graph, &report->problem);
+	account_share(&account, report->file.len);
+	stream = allocator->alloc(allocator->ctx, STREAM_SIZE);
+	allocator->release(allocator->ctx, stream, STREAM_SIZE);
+	report->status = cml_graph_prepare(allocator, data, report->file.len,
+					   report->cpu, &report->graph,
+					   &report->problem);
 	if (report->status)
 		return;
-	/* Shared as a copy; then the one that was prepared goes. */
-	published = GRAPH_HEAD + cml_graph_size(report->graph);
-	account_take(&account, published);
-	report->loading = account.peak;
-
-	account_init(&account, SIZE_MAX);
-	account_take(&account, report->file.len);
-	account_take(&account, published);
-	report->shared = account.used;
-	account_take(&account, cml_graph_arena_size(report->graph));
-	account_take(&account, cml_graph_scratch_size(report->graph));
-	account_take(&account, network_extra(report->graph));
-	report->own = account.used - report->shared;
+	graph_size = GRAPH_OFFSET + cml_graph_size(report->graph);
+	account_share(&account, graph_size);
+	report->model_size = account_pages(report->file.len) +
+			     account_pages(graph_size);
+	report->board_size = BOARD_SIZE;
+	report->load_peak = account.peak;
 }
 
-static void try_detector(struct report *report)
+/* Of a session that has the model, and of its request of tensors. */
+static void count_requests(struct report *report)
 {
 	struct cml_detector *detector = NULL;
 	struct account account = { 0 };
 
 	account_init(&account, SIZE_MAX);
+	report->tensors_request = request_peak(&account, report->graph, NULL,
+					       cml_bytes(NULL, 0));
 	report->detector_status = cml_detector_new(&account.allocator,
 						   report->graph, &detector);
 	if (!report->detector_status)
 		report->input_size = cml_graph_input(report->graph, 0).dims[1];
+	report->detector_size = account.used;
 	cml_detector_free(detector);
 }
 
@@ -103,20 +100,24 @@ static void put_limits(CborEncoder *map, const struct report *report,
 		       CborError *error)
 {
 	CborEncoder array = { 0 };
-	CborEncoder fields = { 0 };
+	CborEncoder limit = { 0 };
 
 	*error |= cbor_encoder_create_array(map, &array, CborIndefiniteLength);
 	for (char **text = limits; *text; text++) {
-		size_t limit = strtoull(*text, NULL, 0);
-		struct photo_limit best = photo_limit(report, template, limit ?
-						      limit : report->small);
+		size_t bytes = strtoull(*text, NULL, 0);
+		struct photo_limit best = { 0 };
 
-		*error |= cbor_encoder_create_array(&array, &fields, 4);
-		*error |= cbor_encode_uint(&fields, best.width);
-		*error |= cbor_encode_uint(&fields, best.height);
-		*error |= cbor_encode_uint(&fields, best.peak);
-		*error |= cbor_encode_uint(&fields, best.small_peak);
-		*error |= cbor_encoder_close_container(&array, &fields);
+		/* Where it cannot be loaded, no photo comes. */
+		if (!bytes)
+			best = photo_limit(report, template, report->small);
+		else if (bytes >= report->load_peak)
+			best = photo_limit(report, template, bytes);
+		*error |= cbor_encoder_create_array(&array, &limit, 4);
+		*error |= cbor_encode_uint(&limit, best.width);
+		*error |= cbor_encode_uint(&limit, best.height);
+		*error |= cbor_encode_uint(&limit, best.peak);
+		*error |= cbor_encode_uint(&limit, best.small_peak);
+		*error |= cbor_encoder_close_container(&array, &limit);
 	}
 	*error |= cbor_encoder_close_container(map, &array);
 }
@@ -186,9 +187,9 @@ int main(int argc, char **argv)
 		return 2;
 	report.file = cml_bytes(file, len);
 
-	count(&report, copy);
+	count_model(&report, copy);
 	if (report.graph)
-		try_detector(&report);
+		count_requests(&report);
 	cbor_encoder_init_writer(&encoder, write_out, stdout);
 	error = cbor_encoder_create_map(&encoder, &map, CborIndefiniteLength);
 	describe_model(&map, &report, &error);

@@ -9,10 +9,7 @@
 
 #include "jpeg.h"
 #include "report.h"
-#include "stream.h"
 
-/* The stream that the photo comes out of holds a segment, sealed and not. */
-#define STREAM_SIZE	(2 * CML_STREAM_SEGMENT_SIZE + 256)
 #define ASPECT_WIDTH	4
 #define ASPECT_HEIGHT	3
 #define STEP		16	/* pixels of width: what the answer is exact to */
@@ -47,55 +44,14 @@ bool photo_template(struct cml_bytes file, struct photo_template *template)
 	return false;
 }
 
-static uint64_t no_clock(void *ctx)
-{
-	(void)ctx;
-
-	return 0;
-}
-
-struct session {
-	struct account account;
-	const struct report *report;
-	struct cml_detector *detector;
-};
-
-static enum cml_status push(struct session *session,
-			    const struct cml_run *run, struct cml_bytes photo)
-{
-	const struct cml_allocator *allocator = &session->account.allocator;
-	struct cml_inference *inference = NULL;
-	enum cml_status status = CML_NO_MEMORY;
-	void *stream = NULL;
-
-	status = cml_inference_new(allocator, session->detector, run, 0,
-				   no_clock, NULL, &inference);
-	if (status)
-		return status;
-	stream = allocator->alloc(allocator->ctx, STREAM_SIZE);
-	status = stream ? cml_inference_push(inference, photo) : CML_NO_MEMORY;
-	/* The rest of the photo is missing, but its memory is given back. */
-	cml_inference_decode(inference);
-	/* Where it does not fit the TA does without, on one core. */
-	account_try(&session->account, network_extra(session->report->graph));
-	allocator->release(allocator->ctx, stream, STREAM_SIZE);
-	cml_inference_free(inference);
-
-	return status;
-}
-
 /* What a photo of these sides takes at most; 0 if it is refused. */
-static size_t photo_peak(struct session *session,
+static size_t photo_peak(struct account *account, const struct report *report,
+			 struct cml_detector *detector,
 			 const struct photo_template *template,
 			 uint32_t width, uint32_t height)
 {
-	const struct cml_allocator *allocator = &session->account.allocator;
-	const struct cml_graph *graph = session->report->graph;
-	size_t arena = cml_graph_arena_size(graph);
-	size_t scratch = cml_graph_scratch_size(graph);
-	struct cml_run run = { .graph = graph };
 	uint8_t *headers = malloc(template->bytes.len);
-	enum cml_status status = CML_NO_MEMORY;
+	size_t peak = 0;
 
 	if (!headers)
 		return 0;
@@ -104,26 +60,21 @@ static size_t photo_peak(struct session *session,
 	headers[template->sides + 1] = height;
 	headers[template->sides + 2] = width >> 8;
 	headers[template->sides + 3] = width;
-
-	session->account.peak = session->account.used;
-	run.arena = allocator->alloc(allocator->ctx, arena);
-	run.scratch = allocator->alloc(allocator->ctx, scratch);
-	if (run.arena && (run.scratch || !scratch))
-		status = push(session, &run,
-			      cml_bytes(headers, template->bytes.len));
-	allocator->release(allocator->ctx, run.scratch, scratch);
-	allocator->release(allocator->ctx, run.arena, arena);
+	peak = request_peak(account, report->graph, detector,
+			    cml_bytes(headers, template->bytes.len));
 	free(headers);
 
-	return status ? 0 : session->account.peak;
+	return peak;
 }
 
-static struct photo_limit search(struct session *session,
+static struct photo_limit search(struct account *account,
+				 const struct report *report,
+				 struct cml_detector *detector,
 				 const struct photo_template *template)
 {
 	struct photo_limit best = {
-		.small_peak = photo_peak(session, template, SMALL_WIDTH,
-					 SMALL_HEIGHT),
+		.small_peak = photo_peak(account, report, detector, template,
+					 SMALL_WIDTH, SMALL_HEIGHT),
 	};
 	uint32_t fits = 0;
 	uint32_t fails = CML_JPEG_MAX_SIDE / STEP + 1;
@@ -132,7 +83,8 @@ static struct photo_limit search(struct session *session,
 		uint32_t middle = (fits + fails) / 2;
 		uint32_t width = middle * STEP;
 		uint32_t height = width * ASPECT_HEIGHT / ASPECT_WIDTH;
-		size_t peak = photo_peak(session, template, width, height);
+		size_t peak = photo_peak(account, report, detector, template,
+					 width, height);
 
 		if (peak) {
 			best.width = width;
@@ -151,18 +103,16 @@ struct photo_limit photo_limit(const struct report *report,
 			       const struct photo_template *template,
 			       size_t limit)
 {
-	struct session session = { .report = report };
-	struct account *account = &session.account;
 	struct photo_limit best = { 0 };
+	struct cml_detector *detector = NULL;
+	struct account account = { 0 };
 
-	account_init(account, limit);
-	/* What is shared is there already. */
-	if (account_take(account, report->file.len) &&
-	    account_take(account, GRAPH_HEAD + cml_graph_size(report->graph)) &&
-	    !cml_detector_new(&account->allocator, report->graph,
-			      &session.detector))
-		best = search(&session, template);
-	cml_detector_free(session.detector);
+	account_init(&account, limit);
+	if (account_share(&account, report->model_size) &&
+	    account_share(&account, report->board_size) &&
+	    !cml_detector_new(&account.allocator, report->graph, &detector))
+		best = search(&account, report, detector, template);
+	cml_detector_free(detector);
 
 	return best;
 }

@@ -10,6 +10,7 @@
 #include "cbor.h"
 #include "inference.h"
 #include "nn/graph_internal.h"
+#include "stream.h"
 
 struct report {
 	struct cml_bytes file;	/* as it is on disk */
@@ -17,24 +18,17 @@ struct report {
 	enum cml_status status;
 	struct cml_graph_problem problem;
 	struct cml_graph *graph;	/* NULL: refused */
-	/* Secure memory: pages counted whole, as the TA counts */
-	size_t shared;		/* model and graph, once for all sessions */
-	size_t own;		/* arena and scratch, of a session that runs it */
-	size_t loading;		/* at most, while it is loaded */
+	/* In memory once, for all sessions */
+	size_t model_size, board_size;
+	size_t load_peak;		/* of the session that loads it */
+	/* At most, beside those; 0: no result could have the outputs */
+	size_t tensors_request;
 	/* As an SSD detector; of no meaning unless the status is CML_OK */
 	enum cml_status detector_status;
+	size_t detector_size;		/* of each session */
 	uint32_t input_size;
-	size_t small;		/* of a session with a small baseline photo */
+	size_t small;			/* peak with a small baseline photo */
 };
-
-/* Of the graph's block in the TA, before the graph: ta/inference/model.c. */
-#define GRAPH_HEAD	256
-
-/*
- * What running a graph takes beside arena and scratch: a copy of the inputs,
- * should another attempt be needed, and the workers' board.
- */
-size_t network_extra(const struct cml_graph *graph);
 
 /* A file whose sides are to be changed: up to the end of its first header. */
 struct photo_template {
@@ -53,11 +47,29 @@ struct photo_limit {
 void describe_model(CborEncoder *map, const struct report *report,
 		    CborError *error);
 
+/* request.c */
+
+#define BOARD_SIZE	ACCOUNT_PAGE
+
+/* The stream that a file comes out of holds a segment, sealed and not. */
+#define STREAM_SIZE	(2 * CML_STREAM_SEGMENT_SIZE + 256)
+
+/*
+ * The most that @account has while a request runs, in what is left of its
+ * limit; 0 if that is too little. Nothing of it stays.
+ * @detector, @headers: of the photo; NULL and none: a request of tensors.
+ */
+size_t request_peak(struct account *account, const struct cml_graph *graph,
+		    struct cml_detector *detector, struct cml_bytes headers);
+
 /* photos.c */
 
 /* False if it is no JPEG that this code knows how to change. */
 bool photo_template(struct cml_bytes file, struct photo_template *template);
-/* In a session that may have @limit bytes in all. Nothing fits: no sides. */
+/*
+ * Where one session and what it shares with others may have @limit bytes in
+ * all. Nothing fits: no sides.
+ */
 struct photo_limit photo_limit(const struct report *report,
 			       const struct photo_template *template,
 			       size_t limit);

@@ -281,10 +281,11 @@ def test_json_has_its_keys(capsys: pytest.CaptureFixture[str], program: Path) ->
     }
     assert set(found["bytes"]) == {
         *("file", "constants", "tables", "arena", "lower_bound", "free_arena"),
-        *("scratch_per_worker", "shared", "own", "needed"),
+        *("scratch_per_worker", "model", "board", "load_peak", "session", "photo_request"),
+        *("tensors_request", "needed"),
     }
     (fit,) = found["fits"]
-    assert fit["profile"] == "rpi3" and fit["sessions"] == 1
+    assert fit["profile"] == "rpi3" and fit["requests"] == 1
     assert fit["progressive_photo"]["width"] % 16 == 0
 
 
@@ -316,13 +317,60 @@ def test_photos_in_the_arena_alone_need_nothing_more(program: Path) -> None:
     detector = report.inspect(program, DETECTOR, ALL, limits).detector
     assert detector is not None
     for photo in detector.largest(report.ARENA_ALONE):
-        assert photo.fits
+        assert photo is not None and photo.fits
         assert photo.peak_bytes <= detector.baseline[1].small_peak_bytes
     alone, unlimited = (detector.largest(limit)[1] for limit in limits)
+    assert alone is not None and unlimited is not None
     # 3 bytes a pixel, of which 1.07 MiB are free: rows and Huffman tables take a little. Running
     # the network takes the input again, which is free while the photo is decoded.
     assert 0.75 * 1_123_648 < alone.width * alone.height * 3 < 1_123_648 + 131_072
     assert unlimited.width > 2 * alone.width
+
+
+PAGE = 4096
+
+
+def pages(count: int) -> int:
+    return -(-count // PAGE) * PAGE
+
+
+def test_what_sessions_share_and_what_a_request_takes(program: Path) -> None:
+    """Step by step what docs/architecture.md says a model, a session and a request are."""
+    found = report.inspect(program, DETECTOR, ALL, [report.UNLIMITED])
+    assert found.model_bytes == pages(found.file_bytes) + pages(256 + found.tables_bytes)
+    assert found.load_peak_bytes >= found.model_bytes + found.tables_bytes
+    image = found.tensors[found.inputs[0]].size_bytes
+    # One segment of the stream, sealed and not; the result of a photo, not sealed yet.
+    stream, result = 2 * 65536, 16384
+    least = pages(found.arena_bytes) + found.scratch_bytes + stream + image + result
+    assert least < found.photo_request_bytes < least + 8 * PAGE
+    # Outputs take their room in place of boxes.
+    outputs = sum(found.tensors[index].size_bytes for index in found.outputs)
+    least += outputs - result
+    assert least < found.tensors_request_bytes < least + 8 * PAGE
+    assert 0 < found.session_bytes < 64 << 10
+
+
+def test_a_large_result_has_more_than_the_network(program: Path, model_file: Path) -> None:
+    """Sealed, it takes the place of arena and stream; not sealed, it is there all the time."""
+    model = Model()
+    tensors = [model.tensor([1, 512, 512, 4], [0.1], [0]) for _ in range(2)]
+    model.operator(schema.BuiltinOperator.RELU, [tensors[0]], [tensors[1]], 0, None, version=2)
+    model.graph.inputs, model.graph.outputs = [tensors[0]], [tensors[1]]
+    found = inspected(program, model_file, model)
+    size = found.tensors[tensors[1]].size_bytes
+    # Input and output in the arena, the kept input, the result.
+    assert 4 * size < found.tensors_request_bytes < 4 * size + (256 << 10)
+
+
+def test_a_result_that_is_too_large_is_no_request(program: Path, model_file: Path) -> None:
+    """Two outputs of 10 MiB: each is one that the engine takes."""
+    model = Model()
+    start, *ends = [model.tensor([1, 1024, 1024, 10], [0.1], [0]) for _ in range(3)]
+    for end in ends:
+        model.operator(schema.BuiltinOperator.RELU, [start], [end], 0, None, version=2)
+    model.graph.inputs, model.graph.outputs = [start], ends
+    assert inspected(program, model_file, model).tensors_request_bytes == 0
 
 
 def test_a_room_without_the_model_takes_no_photo(program: Path) -> None:
