@@ -17,6 +17,7 @@ from sandbox.tee_abi import (
     HEADER_FORMAT,
     MODEL_MAX_BYTES,
     PHOTO_MAX_BYTES,
+    TENSORS_MAX_BYTES,
     Kind,
     Status,
 )
@@ -38,6 +39,7 @@ class Fields:
 
 PHOTO = Fields()
 MODEL = Fields(kind=Kind.MODEL, threshold=0, request_id=bytes(16))
+TENSORS = Fields(kind=Kind.TENSORS, threshold=0)
 
 
 def parse(native: Driver, data: bytes, kind: Kind) -> tuple[int, bytes]:
@@ -54,6 +56,8 @@ def parse(native: Driver, data: bytes, kind: Kind) -> tuple[int, bytes]:
         replace(PHOTO, length=1),
         replace(PHOTO, length=PHOTO_MAX_BYTES),
         replace(MODEL, length=MODEL_MAX_BYTES),
+        TENSORS,
+        replace(TENSORS, length=TENSORS_MAX_BYTES),
     ],
 )
 def test_good_header_is_read_field_by_field(native: Driver, fields: Fields) -> None:
@@ -73,7 +77,7 @@ def test_good_header_is_read_field_by_field(native: Driver, fields: Fields) -> N
         (replace(PHOTO, magic=b"CML2"), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, magic=b"\0ML1"), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, kind=0), Kind.PHOTO, Status.HEADER_MALFORMED),
-        (replace(PHOTO, kind=3), Kind.PHOTO, Status.HEADER_MALFORMED),
+        (replace(PHOTO, kind=4), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, kind=255), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, reserved=1), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, threshold=0), Kind.PHOTO, Status.HEADER_MALFORMED),
@@ -82,6 +86,11 @@ def test_good_header_is_read_field_by_field(native: Driver, fields: Fields) -> N
         (replace(MODEL, threshold=1), Kind.MODEL, Status.HEADER_MALFORMED),
         (replace(MODEL, request_id=bytes(15) + b"\1"), Kind.MODEL, Status.HEADER_MALFORMED),
         (replace(MODEL, length=0), Kind.MODEL, Status.HEADER_MALFORMED),
+        (replace(TENSORS, threshold=1), Kind.TENSORS, Status.HEADER_MALFORMED),
+        (replace(TENSORS, length=0), Kind.TENSORS, Status.HEADER_MALFORMED),
+        (replace(TENSORS, length=TENSORS_MAX_BYTES + 1), Kind.TENSORS, Status.HEADER_LIMIT),
+        (TENSORS, Kind.PHOTO, Status.HEADER_KIND),
+        (PHOTO, Kind.TENSORS, Status.HEADER_KIND),
         (PHOTO, Kind.MODEL, Status.HEADER_KIND),
         (MODEL, Kind.PHOTO, Status.HEADER_KIND),
         (replace(PHOTO, length=PHOTO_MAX_BYTES + 1), Kind.PHOTO, Status.HEADER_LIMIT),

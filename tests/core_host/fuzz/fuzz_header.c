@@ -16,14 +16,19 @@ static void put_be(uint8_t *out, uint64_t value, size_t size)
 
 static void check(const struct cml_header *header, const uint8_t *data)
 {
-	const bool is_model = header->kind == CML_KIND_MODEL;
+	const bool is_photo = header->kind == CML_KIND_PHOTO;
+	const uint64_t limits[] = {
+		[CML_KIND_PHOTO] = CML_PHOTO_MAX_LEN,
+		[CML_KIND_MODEL] = CML_MODEL_MAX_LEN,
+		[CML_KIND_TENSORS] = CML_TENSORS_MAX_LEN,
+	};
 	uint8_t bytes[CML_HEADER_SIZE] = "CML1";
 
-	if (!header->plaintext_len || header->plaintext_len >
-	    (is_model ? CML_MODEL_MAX_LEN : CML_PHOTO_MAX_LEN))
+	if (!header->plaintext_len ||
+	    header->plaintext_len > limits[header->kind])
 		abort();
-	if (is_model ? header->score_threshold :
-	    !header->score_threshold || header->score_threshold > 1000)
+	if (is_photo ? !header->score_threshold ||
+	    header->score_threshold > 1000 : header->score_threshold)
 		abort();
 	bytes[4] = header->kind;
 	put_be(bytes + 6, header->score_threshold, 2);
