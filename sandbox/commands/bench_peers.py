@@ -136,9 +136,6 @@ def _memory(
     with context.progress.step("secure memory") as step:
         for workers in (1, MANY_WORKERS):
             peaks[str(workers)] = None
-            if workers > 1 and not bench_service.takes_workers():
-                remarks.append(f"{workers} workers on one photo: not in this version")
-                continue
             step.update(f"{workers} workers")
             try:
                 with bench_steps.with_cores(machine, workers, context) as wide:
@@ -272,10 +269,7 @@ def _everybody(
     what = {name: network(name, peer) for name, peer in peers_in_ree.items()}
     what["ree1"] = network("ree1", engine)
     what["ta1"] = lambda: ours.network(jpeg, 1)
-    if bench_service.takes_workers():
-        what["ta2"] = lambda: ours.network(jpeg, 2)
-    else:
-        remarks.append("ta2: this version gives one photo to one worker")
+    what["ta2"] = lambda: ours.network(jpeg, 2)
     with progress.step(f"{len(what)} ways through the network, {runs} rounds") as step:
         times = interleaved(
             what, runs, lambda turn, name: step.update(f"round {turn + 1} of {runs}: {name}")

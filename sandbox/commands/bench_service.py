@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sandbox.bench.figures import Figure, figure
 from sandbox.commands.detect import MAX_SESSIONS, Model, Worker, detect
-from sandbox.errors import GuestError, UserError
+from sandbox.errors import GuestError
 from sandbox.log import Progress, SilentProgress, Step
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.deadline import Deadline
@@ -22,8 +22,6 @@ from sandbox.tee import TEEContext
 from sandbox.tee.stats import Pool, Stats
 
 SESSION = "bench"
-# The method of a session that says how many cores may work on its photos.
-_WORKERS = "workers"
 _THRESHOLD = 0.5
 # Bytes behind the end of a JPEG file: they are read, copied and decrypted, and nothing else.
 _TRAILING_BYTES = 4 << 20
@@ -31,11 +29,6 @@ _POLL_S = 0.5
 # So many, that all workers have had their share of one.
 _PHOTOS = 3
 MIB = 1 << 20
-
-
-def takes_workers() -> bool:
-    """Whether one photo can be given to several workers."""
-    return hasattr(Session, _WORKERS)
 
 
 @dataclass(frozen=True)
@@ -54,10 +47,7 @@ class Service:
         self._worker = worker
 
     def ask(self, photo: bytes, workers: int = 1) -> Asked:
-        if takes_workers():
-            getattr(self._session, _WORKERS)(workers)
-        elif workers != 1:
-            raise UserError(f"this version cannot give one photo to {workers} workers")
+        self._session.workers(workers)
         timings: dict[str, float] = {}
         began = time.perf_counter()
         result = self._worker.detect(photo, _THRESHOLD, timings)
@@ -194,9 +184,6 @@ def workers_on_one_photo(
 ) -> dict[int, Figure | None]:
     found: dict[int, Figure | None] = {}
     for count in range(1, most + 1):
-        if count > 1 and not takes_workers():
-            found[count] = None
-            continue
         step.update(f"{count} of {most} workers")
         found[count] = figure(ours.network(photo, count) for _ in range(runs))
     return found

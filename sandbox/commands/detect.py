@@ -31,8 +31,7 @@ from sandbox.owner.share import Share
 from sandbox.tee_abi import TENSORS_MAX_BYTES
 
 DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
-# Sessions share the model; beside it, secure memory has room for this many photos at a time
-# (docs/performance.md).
+# While one waits for the share or the client, the other computes; cores that are idle help both.
 MAX_SESSIONS = 2
 WORKERS_MAX = 256
 RESULT_MAX_BYTES = 1 << 16

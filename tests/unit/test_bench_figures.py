@@ -412,28 +412,12 @@ class Looking:
         timings_ms["network"] = 1000 / self.count
 
 
-def test_several_workers_are_asked_for_where_there_are_some(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bench_service, "Session", Looking)
+def test_each_photo_says_how_many_workers() -> None:
     looking = Looking()
     ours = bench_service.Service(looking, looking)  # type: ignore[arg-type]
-    assert bench_service.takes_workers()
     assert ours.network(b"", 2) == 0.5
     # One is not what a session begins with: it has to be said, too.
     assert ours.network(b"") == 1.0
-
-
-def test_where_there_is_only_one_worker_nothing_is_made_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bench_service, "Session", object)
-    looking = Looking()
-    ours = bench_service.Service(looking, looking)  # type: ignore[arg-type]
-    assert not bench_service.takes_workers()
-    assert ours.network(b"") == 1.0
-    with pytest.raises(UserError, match="2 workers"):
-        ours.network(b"", 2)
 
 
 def test_figures_are_what_json_can_say() -> None:
