@@ -13,7 +13,7 @@ from cwt import COSE, COSEKey
 from cwt.exceptions import CWTError
 from driver import Driver
 
-from sandbox.tee_abi import RESULT_MAX_BYTES, Status
+from sandbox.tee_abi import RESULT_MAX_BYTES, TENSORS_MAX_BYTES, Status
 
 DATA_KEY = os.urandom(32)
 AAD = os.urandom(80)
@@ -89,5 +89,7 @@ def test_room(native: Driver) -> None:
 
 def test_limits(native: Driver) -> None:
     assert seal(native, b"", os.urandom(81)) == (Status.INTERNAL, b"")
-    assert seal(native, bytes(65536), room=70000) == (Status.INTERNAL, b"")
-    assert seal(native, bytes(65535), room=70000)[0] == Status.OK
+    room = TENSORS_MAX_BYTES + 4096
+    assert seal(native, bytes(TENSORS_MAX_BYTES + 1), room=room) == (Status.INTERNAL, b"")
+    for size in (65535, 65536, TENSORS_MAX_BYTES):
+        assert seal(native, bytes(size), room=room)[0] == Status.OK

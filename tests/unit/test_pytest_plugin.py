@@ -378,6 +378,8 @@ def test_reports_of_failures_have_the_consoles(project: Project) -> None:
             say(machine, "from the secure world")
             for number in range(500):
                 say(machine, f"line {number}")
+            # What two worlds say between two looks of the recorder has no order.
+            time.sleep(1.0)
             say(machine, "from \\x1b[31mLinux\\x1b[0m", World.NORMAL)
             assert False
 
