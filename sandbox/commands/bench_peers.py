@@ -125,13 +125,8 @@ def _memory(
     remarks: list[str],
 ) -> dict[str, Any]:
     bench_steps.free_sessions(machine)
-    optee_bytes = before.used_bytes
-    if before.instances:
-        optee_bytes = 0
-        remarks.append(
-            "secure memory: TAs were loaded before, so what OP-TEE itself takes is not known, and"
-            " counts as the detector's"
-        )
+    # OP-TEE's own, seen where no TA is loaded: here before, or in a machine made for more cores.
+    bare = None if before.instances else before.used_bytes
     peaks: dict[str, int | None] = {}
     with context.progress.step("secure memory") as step:
         for workers in (1, MANY_WORKERS):
@@ -139,14 +134,22 @@ def _memory(
             step.update(f"{workers} workers")
             try:
                 with bench_steps.with_cores(machine, workers, context) as wide:
+                    start = bench_service.secure_memory(wide)
+                    if bare is None and not start.instances:
+                        bare = start.used_bytes
                     peaks[str(workers)] = bench_service.peak_memory(
                         wide, subject.model, subject.jpeg, workers, context.progress
                     )
             except GuestError as error:
                 remarks.append(f"{workers} workers on one photo: {error.message}")
+    if bare is None:
+        remarks.append(
+            "secure memory: TAs were loaded before, so what OP-TEE itself takes is not known, and"
+            " counts as the detector's"
+        )
     return {
         "size_bytes": before.size_bytes,
-        "optee_bytes": optee_bytes,
+        "optee_bytes": bare or 0,
         "peak_bytes": peaks,
     }
 

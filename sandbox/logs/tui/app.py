@@ -2,6 +2,8 @@
 """The program: panes, keys, and the lines below them."""
 
 import re
+import sys
+import termios
 from dataclasses import replace
 from typing import ClassVar
 
@@ -140,6 +142,16 @@ class LogsApp(App[None]):
         if self._watch is not None:
             self._watch.start()
         self.set_interval(1.0, self._tell)
+        self.set_interval(1.0, self._end_with_terminal)
+
+    def _end_with_terminal(self) -> None:
+        """Of one that is gone, the driver would read nothing for ever, at full speed."""
+        if self.is_headless:
+            return
+        try:
+            termios.tcgetattr(sys.__stdin__.fileno() if sys.__stdin__ else 0)
+        except (termios.error, OSError, ValueError):
+            self.exit()
 
     def on_unmount(self) -> None:
         self._source.stop()
