@@ -7,6 +7,11 @@ enum { DEPTHWISE_PADDING = 0, DEPTHWISE_STRIDE_W = 1, DEPTHWISE_STRIDE_H = 2,
        DEPTHWISE_MULTIPLIER = 3, DEPTHWISE_ACTIVATION = 4,
        DEPTHWISE_DILATION_W = 5, DEPTHWISE_DILATION_H = 6 };
 
+/* Below that, one is as well as two */
+#define EVEN_MACS	(1u << 16)
+/* From so many on, one more or less does not matter */
+#define EVEN_TILES	8
+
 /* Kernels: of int8, then of int16 and float32 */
 enum { PORTABLE, SCALAR, NEON, S16, F32 };
 
@@ -146,6 +151,21 @@ static enum cml_status finish_s8(struct cml_node *node, struct cml_conv *conv)
 	return CML_OK;
 }
 
+/*
+ * Rows of all tiles take as long, and each tile takes something by itself: so few
+ * tiles, that two or four workers have the same to do.
+ */
+static void even_tiles(struct cml_node *node, const struct cml_conv *conv)
+{
+	uint32_t rows = (uint32_t)conv->batch * conv->out_h;
+	uint32_t tiles = node->op->tiles;
+
+	if (tiles == 1 && rows > 1 && node->macs >= EVEN_MACS)
+		node->op->tiles = 2;
+	else if (tiles < EVEN_TILES && tiles > 1)
+		node->op->tiles = tiles & ~1u;
+}
+
 static enum cml_status prepare(struct cml_node *node)
 {
 	struct cml_fb_table table = node->tflite.options;
@@ -185,6 +205,7 @@ static enum cml_status prepare(struct cml_node *node)
 	patch = (uint64_t)conv->kernel_h * conv->kernel_w;
 	node->macs = patch * cml_node_output(node, 0)->count;
 	cml_conv_tiles(node, conv, conv->out_w, patch * conv->out_c);
+	even_tiles(node, conv);
 
 	return CML_OK;
 }
