@@ -17,7 +17,7 @@
 /* How long a helper looks for work before it is asked whether to go on. */
 #define LOOK_MS		10
 /* How long a helper keeps the model after its last photo. */
-#define KEEP_MS		50
+#define KEEP_MS		1000
 /* How long it does not try again after the TEE refused. */
 #define PAUSE_MS	1000
 /* How long one that works is waited for; a tile takes some milliseconds. */

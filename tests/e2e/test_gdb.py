@@ -313,7 +313,7 @@ def test_no_symbols_are_older_than_the_checkout() -> None:
 
 def test_the_transcripts_of_the_page(machine: Machine, tmp_path: Path) -> None:
     # A moment after a photo, sessions that helped with it let go of the model: the TA is entered.
-    time.sleep(1.0)
+    time.sleep(2.5)
     transcript = list(transcripts.commands((ROOT / "docs/debugging.md").read_text()))
     env = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     printed = transcripts.run(transcript, folder=tmp_path, env=env, timeout_s=300.0)
