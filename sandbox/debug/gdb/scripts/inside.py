@@ -104,7 +104,7 @@ class Symbols:
     """The symbols of one ELF file at one place."""
 
     def __init__(self, elf: dict[str, Any], offset: int) -> None:
-        self._text: int = elf["text"] + offset
+        self._text: int = elf["text"] + offset & _MASK
         _quiet(f"add-symbol-file {_quoted(elf['path'])} -o {offset:#x}")
 
     def drop(self) -> None:
@@ -140,7 +140,8 @@ class Core:
 
     def place(self, name: str) -> int:
         assert self._offset is not None
-        return self._places[name] + self._offset
+        # It may have moved down: then the offset is what a register makes of a negative number.
+        return self._places[name] + self._offset & _MASK
 
     def _called(self) -> None:
         if self._offset is None:
