@@ -65,7 +65,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--runs", type=run_count, metavar="N", help=f"rounds ({_RUNS}; of layers: {_LAYER_RUNS})"
     )
-    parser.add_argument("--model", type=Path, metavar="FILE", help="another .tflite detector")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        metavar="FILE",
+        help="another .tflite detector; it goes to the normal world in the clear",
+    )
     parser.add_argument("--photo", type=Path, metavar="FILE", help="another JPEG file")
     parser.set_defaults(run=run)
 
