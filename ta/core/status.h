@@ -51,7 +51,20 @@
 	X(JPEG_PROGRESSIVE_TOO_LARGE, 75, \
 	  "progressive JPEG needs more secure memory than there is") \
 	X(TENSORS_SIZE, 80, "tensors are not of the sizes that the model takes") \
-	X(RESULT_MISSING, 90, "no result is waiting in this session")
+	X(RESULT_MISSING, 90, "no result is waiting in this session") \
+	X(COSE_MALFORMED, 100, \
+	  "COSE message is not well-formed or of another structure") \
+	X(COSE_HEADER, 101, \
+	  "COSE header parameter is missing, repeated, unknown or unusable") \
+	X(COSE_ALGORITHM, 102, \
+	  "COSE message uses another algorithm than expected") \
+	X(COSE_KEY, 103, "COSE_Key is no public key of P-256") \
+	X(COSE_RECIPIENT, 104, "COSE message is for another key") \
+	X(COSE_UNWRAP, 105, \
+	  "content key does not unwrap: it was altered, or is for another key") \
+	X(COSE_OPEN, 106, \
+	  "COSE content does not open: altered, or bound to something else") \
+	X(COSE_LIMIT, 107, "COSE message is over a limit")
 
 enum cml_status {
 #define CML_STATUS_ENUM(name, value, sentence) CML_ ## name = (value),
