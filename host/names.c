@@ -52,6 +52,14 @@ static const struct name statuses[] = {
 	{ 81, "REQUEST_REPLAYED" },
 	{ 82, "REQUEST_MODEL" },
 	{ 90, "RESULT_MISSING" },
+	{ 100, "COSE_MALFORMED" },
+	{ 101, "COSE_HEADER" },
+	{ 102, "COSE_ALGORITHM" },
+	{ 103, "COSE_KEY" },
+	{ 104, "COSE_RECIPIENT" },
+	{ 105, "COSE_UNWRAP" },
+	{ 106, "COSE_OPEN" },
+	{ 107, "COSE_LIMIT" },
 };
 
 /* GlobalPlatform's, as OP-TEE and libteec return them. */

@@ -100,6 +100,14 @@ class Status(IntEnum):
     REQUEST_REPLAYED = 81
     REQUEST_MODEL = 82
     RESULT_MISSING = 90
+    COSE_MALFORMED = 100
+    COSE_HEADER = 101
+    COSE_ALGORITHM = 102
+    COSE_KEY = 103
+    COSE_RECIPIENT = 104
+    COSE_UNWRAP = 105
+    COSE_OPEN = 106
+    COSE_LIMIT = 107
 
     @property
     def sentence(self) -> str:
@@ -147,4 +155,12 @@ STATUS_SENTENCES = {
     "REQUEST_REPLAYED": "request's number is not above that of an earlier one",
     "REQUEST_MODEL": "request names another model than the one that is loaded",
     "RESULT_MISSING": "no result is waiting in this session",
+    "COSE_MALFORMED": "COSE message is not well-formed or of another structure",
+    "COSE_HEADER": "COSE header parameter is missing, repeated, unknown or unusable",
+    "COSE_ALGORITHM": "COSE message uses another algorithm than expected",
+    "COSE_KEY": "COSE_Key is no public key of P-256",
+    "COSE_RECIPIENT": "COSE message is for another key",
+    "COSE_UNWRAP": "content key does not unwrap: it was altered, or is for another key",
+    "COSE_OPEN": "COSE content does not open: altered, or bound to something else",
+    "COSE_LIMIT": "COSE message is over a limit",
 }

@@ -7,9 +7,17 @@ cflags-y += -fno-tree-slp-vectorize
 cflags-y += -ffp-contract=off
 srcs-y += memory.c
 srcs-y += status.c
+srcs-y += aes_kw.c
+srcs-y += cbor_reader.c
+srcs-y += cose_encrypt.c
+srcs-y += cose_encrypt0.c
+srcs-y += cose_key.c
+srcs-y += cose_sign1.c
+srcs-y += csr.c
 srcs-y += header.c
 srcs-y += hkdf.c
 srcs-y += hpke.c
+srcs-y += keys.c
 srcs-y += p256.c
 srcs-y += result_seal.c
 srcs-y += stream.c

@@ -11,26 +11,15 @@
 #include "result.h"
 #include "stream.h"
 
-/* u32 length, bytes */
-static struct cml_bytes take_string(struct cml_cursor *cur)
-{
-	return cml_cursor_take(cur, driver_u32(cur));
-}
-
-static struct cml_bytes take_rest(struct cml_cursor *cur)
-{
-	return cml_cursor_take(cur, cml_cursor_remaining(cur));
-}
-
 /* salt, info, u32 output length, IKM -> output */
 static enum cml_status run_hkdf(struct cml_bytes payload,
 				struct driver_reply *reply)
 {
 	struct cml_cursor cur = cml_cursor(payload);
-	struct cml_bytes salt = take_string(&cur);
-	struct cml_bytes info = take_string(&cur);
+	struct cml_bytes salt = driver_string(&cur);
+	struct cml_bytes info = driver_string(&cur);
 	uint32_t len = driver_u32(&cur);
-	struct cml_bytes ikm = take_rest(&cur);
+	struct cml_bytes ikm = driver_rest(&cur);
 	uint8_t out[CML_HKDF_MAX_OUT + 1] = { 0 };
 	enum cml_status status = CML_INTERNAL;
 
@@ -70,7 +59,7 @@ static enum cml_status run_header(struct cml_bytes payload,
 	struct cml_header header = { 0 };
 	enum cml_status status = CML_INTERNAL;
 
-	status = cml_header_parse(take_rest(&cur), CML_KINDS(kind), &header);
+	status = cml_header_parse(driver_rest(&cur), CML_KINDS(kind), &header);
 	if (status)
 		return status;
 	driver_put_u32(reply, header.score_threshold);
@@ -92,9 +81,9 @@ static enum cml_status run_hpke_open(struct cml_bytes payload,
 	struct cml_cursor cur = cml_cursor(payload);
 	int64_t failing = driver_u64(&cur);
 	struct cml_bytes scalar = cml_cursor_take(&cur, P256_SCALAR_SIZE);
-	struct cml_bytes info = take_string(&cur);
-	struct cml_bytes aad = take_string(&cur);
-	struct cml_bytes message = take_rest(&cur);
+	struct cml_bytes info = driver_string(&cur);
+	struct cml_bytes aad = driver_string(&cur);
+	struct cml_bytes message = driver_rest(&cur);
 	struct cml_p256_key *key = NULL;
 	enum cml_status status = CML_INTERNAL;
 	uint8_t plain[1024] = { 0 };
@@ -122,7 +111,7 @@ static enum cml_status run_key_unwrap(struct cml_bytes payload,
 	struct cml_cursor cur = cml_cursor(payload);
 	struct cml_bytes scalar = cml_cursor_take(&cur, P256_SCALAR_SIZE);
 	uint32_t slot = driver_u32(&cur);
-	struct cml_bytes wrapped = take_rest(&cur);
+	struct cml_bytes wrapped = driver_rest(&cur);
 	uint8_t key[CML_AES256_KEY_SIZE] = { 0 };
 	struct cml_p256_key *recipient = NULL;
 	enum cml_status status = CML_INTERNAL;
@@ -247,9 +236,9 @@ static enum cml_status run_stream(struct cml_bytes payload,
 
 	request.key = cml_cursor_take(&cur, CML_AES256_KEY_SIZE);
 	request.plaintext_len = driver_u64(&cur);
-	request.associated = take_string(&cur);
-	request.pieces = take_string(&cur);
-	request.sealed = take_rest(&cur);
+	request.associated = driver_string(&cur);
+	request.pieces = driver_string(&cur);
+	request.sealed = driver_rest(&cur);
 	if (!cml_cursor_ok(&cur))
 		return CML_INTERNAL;
 
@@ -276,8 +265,8 @@ static enum cml_status run_result_seal(struct cml_bytes payload,
 	struct cml_cursor cur = cml_cursor(payload);
 	size_t len = driver_u32(&cur);
 	struct cml_bytes key = cml_cursor_take(&cur, CML_AES256_KEY_SIZE);
-	struct cml_bytes aad = take_string(&cur);
-	struct cml_bytes plain = take_rest(&cur);
+	struct cml_bytes aad = driver_string(&cur);
+	struct cml_bytes plain = driver_rest(&cur);
 	const struct cml_allocator *allocator = driver_allocator();
 	enum cml_status status = CML_INTERNAL;
 	size_t room = len;
