@@ -11,7 +11,6 @@
 #include <tee_internal_api_extensions.h>
 
 #include "crypto.h"
-#include "identity.h"
 #include "memory.h"
 #include "p256.h"
 
@@ -19,6 +18,10 @@
 #define HMAC_KEY_SIZE	64
 #define P256_BITS	256
 #define COORDINATE_SIZE	32
+
+struct cml_p256_key {
+	TEE_ObjectHandle keypair;	/* transient */
+};
 
 static enum cml_status status_of(TEE_Result res)
 {
