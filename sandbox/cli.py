@@ -28,6 +28,7 @@ VERBS = (
     "bench",
     "console",
     "down",
+    "destroy",
     "build",
     "inputs",
     "photos",
