@@ -3,7 +3,7 @@
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sandbox.build import recipe
@@ -13,6 +13,7 @@ from sandbox.devkit import build, elf
 from sandbox.errors import UserError
 from sandbox.log import Progress
 from sandbox.reference import core, ta
+from sandbox.reference.core import MeasurementError
 from sandbox.reference.values import ReferenceValues, TaValue
 
 
@@ -47,7 +48,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace, context: Context) -> int:
     values = ReferenceValues(
         _core(args.cores or 1, context.progress),
-        (*_inference(context.progress), *_others(args.tas, context.progress)),
+        (*_inference(context.progress), *others(args.tas, context.progress)),
     )
     text = json.dumps(values.as_json(), indent=2)
     if args.json:
@@ -75,7 +76,7 @@ def _inference(progress: Progress) -> Iterator[TaValue]:
         yield _value(path, "inference")
 
 
-def _others(given: list[Path], progress: Progress) -> Iterator[TaValue]:
+def others(given: Sequence[Path], progress: Progress) -> Iterator[TaValue]:
     for path in given:
         if path.is_dir():
             for built in build.build(path, progress).tas:
@@ -84,7 +85,7 @@ def _others(given: list[Path], progress: Progress) -> Iterator[TaValue]:
         elif path.suffix == ".elf":
             signed = path.with_suffix("").with_suffix(".ta")
             if not signed.is_file():
-                raise UserError(
+                raise MeasurementError(
                     f"{path} has no {signed.name} beside it",
                     "What OP-TEE loads and measures is the signed file.",
                 )
