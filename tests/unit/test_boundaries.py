@@ -30,6 +30,7 @@ ROOMS: dict[str, set[str]] = {
     "debug": {"machine", "tee"},
     "logs": {"machine", "tee", "debug"},
     "devkit": {"build", "machine", "tee", "debug"},
+    "reference": {"devkit"},
     "bench": {"build", "devkit", "machine", "tee"},
 }
 # These join the rooms.
