@@ -16,6 +16,8 @@ VERBS = (
     "detect",
     "run",
     "model",
+    "keys",
+    "verify",
     "status",
     "logs",
     "explain",
