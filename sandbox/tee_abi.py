@@ -14,7 +14,12 @@ ERROR_BASE = 0x80C40000
 PUSH_MAX_BYTES = 256 * 1024
 INFO_MAX_BYTES = 1024
 RESULT_MAX_BYTES = 16384
-WRAPPED_KEY_BYTES = 113
+CHALLENGE_BYTES = 16
+KEY_MESSAGE_MAX_BYTES = 16 + 512
+NONCE_MIN_BYTES = 8
+NONCE_MAX_BYTES = 64
+TOKEN_MAX_BYTES = 2048
+CSR_MAX_BYTES = 512
 
 # The header of a sealed file, as the struct module reads it: magic, kind, reserved, score
 # threshold in 1/1000, key id, version or sequence number, plaintext length, name or digest.
@@ -42,6 +47,10 @@ class Command(IntEnum):
     RESULT = 8
     MODEL_USE = 9
     WORK = 10
+    ATTEST = 11
+    OWN_KEY = 12
+    OWN_KEY_CSR = 13
+    OWN_KEY_ROTATE = 14
 
 
 class Kind(IntEnum):
@@ -55,6 +64,13 @@ class Kind(IntEnum):
 class KeySlot(IntEnum):
     DATA = 1
     MODEL = 2
+
+
+class OwnKey(IntEnum):
+    """The TA's own key pairs."""
+
+    WRAPPING = 1
+    SIGNING = 2
 
 
 class Status(IntEnum):
