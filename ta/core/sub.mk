@@ -17,6 +17,7 @@ srcs-y += csr.c
 srcs-y += header.c
 srcs-y += hkdf.c
 srcs-y += hpke.c
+srcs-y += key_message.c
 srcs-y += keys.c
 srcs-y += p256.c
 srcs-y += result_seal.c
