@@ -10,6 +10,7 @@
 #include "crypto_openssl.h"
 #include "csr.h"
 #include "driver.h"
+#include "key_message.h"
 #include "keys.h"
 #include "p256.h"
 
@@ -110,6 +111,31 @@ static enum cml_status run_encrypt_open(struct cml_bytes payload,
 		driver_put(reply, plain, len);
 out:
 	allocator->release(allocator->ctx, plain, room);
+	cml_crypto_p256_free(to.key);
+
+	return status;
+}
+
+/* scalar, u32 slot, challenge, message -> key, also when it failed */
+static enum cml_status run_key_message(struct cml_bytes payload,
+				       struct driver_reply *reply)
+{
+	struct cml_cursor cur = cml_cursor(payload);
+	struct cml_bytes scalar = cml_cursor_take(&cur, CML_P256_SCALAR_SIZE);
+	uint32_t slot = driver_u32(&cur);
+	struct cml_bytes challenge = driver_string(&cur);
+	struct cml_bytes message = driver_rest(&cur);
+	uint8_t key[CML_AES256_KEY_SIZE] = { 0 };
+	struct cml_cose_recipient to = { 0 };
+	enum cml_status status = CML_INTERNAL;
+
+	if (!cml_cursor_ok(&cur))
+		return CML_INTERNAL;
+	status = own_key(scalar.ptr, CML_P256_DERIVE, &to.key, to.kid);
+	if (!status)
+		status = cml_key_message_open(&to, slot, challenge, message,
+					      key);
+	driver_put(reply, key, sizeof(key));
 	cml_crypto_p256_free(to.key);
 
 	return status;
@@ -325,6 +351,7 @@ const struct driver_command driver_cose_commands[] = {
 	{ "csr", run_csr },
 	{ "encrypt0", run_encrypt0 },
 	{ "encrypt_open", run_encrypt_open },
+	{ "key_message", run_key_message },
 	{ "keys_p256", run_keys_p256 },
 	{ "keys_symmetric", run_keys_symmetric },
 	{ "p256_from_x", run_p256_from_x },
