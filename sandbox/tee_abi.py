@@ -4,7 +4,7 @@
 tests/unit/test_abi.py reads those headers and compares.
 """
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from uuid import UUID
 
 TA_UUID = UUID("2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720")
@@ -21,7 +21,7 @@ NONCE_MAX_BYTES = 64
 TOKEN_MAX_BYTES = 2048
 CSR_MAX_BYTES = 512
 
-# The header of a sealed file, as the struct module reads it: magic, kind, reserved, score
+# The header of a sealed file, as the struct module reads it: magic, kind, flags, score
 # threshold in 1/1000, key id, version or sequence number, plaintext length, name or digest.
 HEADER_FORMAT = ">4sBBH16sQQ32s"
 HEADER_BYTES = 72
@@ -59,6 +59,13 @@ class Kind(IntEnum):
     PHOTO = 1
     MODEL = 2
     TENSORS = 3
+
+
+class RequestFlag(IntFlag):
+    """What the result of a request is to be; encrypted, unless it says otherwise."""
+
+    SIGNED = 1
+    CLEAR = 2  # not encrypted; then it is signed
 
 
 class KeySlot(IntEnum):

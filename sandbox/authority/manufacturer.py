@@ -39,6 +39,13 @@ class Manufacturer(Authority):
         return found[-1] if found else None
 
 
+def ensure_endorsed(huk: bytes) -> None:
+    """By this user's manufacturer: once for a device, so that what was revoked stays revoked."""
+    manufacturer = Manufacturer()
+    if manufacturer.endorsement(device.device_uuid(huk)) is None:
+        manufacturer.endorse(huk)
+
+
 def attestation_subject(of: uuid.UUID) -> x509.Name:
     return x509.Name(
         [

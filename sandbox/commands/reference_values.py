@@ -46,10 +46,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    values = ReferenceValues(
-        _core(args.cores or 1, context.progress),
-        (*_inference(context.progress), *others(args.tas, context.progress)),
-    )
+    values = built(args.cores or 1, context.progress, args.tas)
     text = json.dumps(values.as_json(), indent=2)
     if args.json:
         print(text)
@@ -64,6 +61,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for each in values.tas:
         print(f"{each.sha256.hex()}  {each.uuid} {each.name} {each.version}".rstrip())
     return 0
+
+
+def built(cores: int, progress: Progress, tas: Sequence[Path] = ()) -> ReferenceValues:
+    """Of OP-TEE's core for a machine with so many cores, the inference TA, and others."""
+    return ReferenceValues(_core(cores, progress), (*_inference(progress), *others(tas, progress)))
 
 
 def _core(cores: int, progress: Progress) -> core.CoreValue:

@@ -189,7 +189,9 @@ def from_pem(text: str) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _cose_key(key: ec.EllipticCurvePublicKey, alg: int, kid: bytes | None = None) -> COSEKeyInterface:
+def _cose_key(
+    key: ec.EllipticCurvePublicKey, alg: int, kid: bytes | None = None
+) -> COSEKeyInterface:
     x, y = _coordinates(key)
     fields: dict[int, object] = {_KTY: _EC2, _KEY_ALG: alg, _CRV: _P256, _X: x, _Y: y}
     if kid is not None:

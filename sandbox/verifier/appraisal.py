@@ -51,7 +51,7 @@ class Tier(IntEnum):
 
 
 class Trust(IntEnum):
-    """Values of trustworthiness claims, AR4SI section 2.3.4: what one means depends on the claim."""
+    """Values of trustworthiness claims, AR4SI section 2.3.4: the claim says what one means."""
 
     UNEXPECTED_EVIDENCE = 1
     APPROVED = 2

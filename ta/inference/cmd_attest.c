@@ -21,10 +21,25 @@ _Static_assert(TA_CML_NONCE_MIN_SIZE == CML_NONCE_MIN_SIZE &&
 	       TA_CML_NONCE_MAX_SIZE == CML_NONCE_MAX_SIZE,
 	       "two sizes for one thing");
 
-/* An encoded item, as it is. */
-static CborError put_encoded(CborEncoder *map, const uint8_t *item, size_t len)
+/* COSE_Key of P-256, as cml_cose_key_encode() has it. */
+static CborError put_key(CborEncoder *map,
+			 const uint8_t point[CML_P256_POINT_SIZE])
 {
-	return cbor_encode_raw(map, item, len);
+	CborError error = CborNoError;
+	CborEncoder key = { 0 };
+
+	error = cbor_encoder_create_map(map, &key, 4);
+	error |= cbor_encode_int(&key, 1);	/* kty */
+	error |= cbor_encode_int(&key, 2);	/* EC2 */
+	error |= cbor_encode_int(&key, -1);	/* crv */
+	error |= cbor_encode_int(&key, 1);	/* P-256 */
+	error |= cbor_encode_int(&key, -2);	/* x */
+	error |= cbor_encode_byte_string(&key, point + 1, 32);
+	error |= cbor_encode_int(&key, -3);	/* y */
+	error |= cbor_encode_byte_string(&key, point + 33, 32);
+	error |= cbor_encoder_close_container(map, &key);
+
+	return error;
 }
 
 static enum cml_status put_claims(struct cml_session *session, uint8_t *claims,
@@ -32,7 +47,6 @@ static enum cml_status put_claims(struct cml_session *session, uint8_t *claims,
 {
 	const struct cml_own_key *wrapping = NULL, *signing = NULL;
 	const struct cml_model *model = &session->model;
-	uint8_t cose_key[CML_COSE_KEY_SIZE] = { 0 };
 	enum cml_status status = CML_INTERNAL;
 	CborError error = CborNoError;
 	CborEncoder encoder = { 0 };
@@ -53,8 +67,7 @@ static enum cml_status put_claims(struct cml_session *session, uint8_t *claims,
 	error |= cbor_encode_int(&map, CLAIM_CNF);
 	error |= cbor_encoder_create_map(&map, &inner, 1);
 	error |= cbor_encode_int(&inner, CNF_COSE_KEY);
-	cml_cose_key_encode(wrapping->point, cose_key);
-	error |= put_encoded(&inner, cose_key, sizeof(cose_key));
+	error |= put_key(&inner, wrapping->point);
 	error |= cbor_encoder_close_container(&map, &inner);
 	error |= cbor_encode_int(&map, CLAIM_SWNAME);
 	error |= cbor_encode_text_stringz(&map, "inference");
@@ -64,8 +77,7 @@ static enum cml_status put_claims(struct cml_session *session, uint8_t *claims,
 	error |= cbor_encode_text_stringz(&inner, TA_CML_VERSION);
 	error |= cbor_encoder_close_container(&map, &inner);
 	error |= cbor_encode_int(&map, CLAIM_SIGNING_KEY);
-	cml_cose_key_encode(signing->point, cose_key);
-	error |= put_encoded(&map, cose_key, sizeof(cose_key));
+	error |= put_key(&map, signing->point);
 	error |= cbor_encode_int(&map, CLAIM_MODELS);
 	error |= cbor_encoder_create_array(&map, &inner, models);
 	if (models)

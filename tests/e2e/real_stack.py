@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sandbox.commands.trust import Believed
 from sandbox.owner import keys, sealed_file
 from sandbox.owner.results import Result, open_result
 from sandbox.owner.sealed_file import Sealed
@@ -67,17 +68,25 @@ class Client:
         # Of the model that its photos are for: the detector, until another is loaded.
         self.model_digest = hashlib.sha256(MODEL.read_bytes()).digest()
         self.info: TaInfo = session.attach(name)
+        # What evidence is for is tested elsewhere: here the normal world's word is enough.
+        keys_of_ta = Believed().keys_of(session)
+        self.wrapping, self.signer = keys_of_ta.wrapping, keys_of_ta.signing
+        self.challenge = keys_of_ta.challenge
+
+    def wrap(self, key: bytes, slot: keys.Slot) -> bytes:
+        """For this session, now."""
+        return keys.wrap(key, slot, self.wrapping, self.challenge)
 
     def provision_bytes(self, slot: str, wrapped: bytes) -> None:
         path = self.share.put(wrapped, "key")
         try:
-            self.session.provision(slot, path)
+            self.challenge = self.session.provision(slot, path)
         finally:
             self.share.drop(path)
 
     def provision(self) -> None:
         for slot, key in ((keys.Slot.DATA, self.data_key), (keys.Slot.MODEL, self.model_key)):
-            self.provision_bytes(slot.name.lower(), keys.wrap(key, slot, self.info.public_key))
+            self.provision_bytes(slot.name.lower(), self.wrap(key, slot))
 
     def load_bytes(self, sealed: bytes) -> None:
         path = self.share.put(sealed, "model")
@@ -121,7 +130,7 @@ class Client:
 
     def infer(self, photo: bytes) -> Result:
         sealed = self.seal(photo)
-        return open_result(self.data_key, sealed, self.infer_bytes(sealed.data))
+        return open_result(self.data_key, sealed, self.infer_bytes(sealed.data), self.signer)
 
     def assert_works(self) -> None:
         """A good photo gives its golden result, in this very session."""

@@ -139,7 +139,7 @@ def test_the_size_of_a_result_tells_nothing(client: Client) -> None:
     for threshold in (0.01, 0.6, 1.0):
         sealed = client.seal(photo, score_threshold=threshold)
         answer = client.infer_bytes(sealed.data)
-        counts.add(len(open_result(client.data_key, sealed, answer).detections))
+        counts.add(len(open_result(client.data_key, sealed, answer, client.signer).detections))
         sizes.add(len(answer))
     assert len(counts) == 3
     assert len(sizes) == 1
