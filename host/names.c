@@ -23,8 +23,6 @@ static const struct name statuses[] = {
 	{ 11, "HEADER_KIND" },
 	{ 12, "HEADER_LIMIT" },
 	{ 20, "KEY_MISSING" },
-	{ 21, "KEY_UNWRAP" },
-	{ 22, "KEY_MALFORMED" },
 	{ 23, "KEY_REPLAYED" },
 	{ 30, "STREAM_HEADER" },
 	{ 31, "STREAM_WRONG_KEY" },

@@ -94,8 +94,6 @@ class Status(IntEnum):
     HEADER_KIND = 11
     HEADER_LIMIT = 12
     KEY_MISSING = 20
-    KEY_UNWRAP = 21
-    KEY_MALFORMED = 22
     KEY_REPLAYED = 23
     STREAM_HEADER = 30
     STREAM_WRONG_KEY = 31
@@ -149,8 +147,6 @@ STATUS_SENTENCES = {
     "HEADER_KIND": "sealed file is of another kind than expected",
     "HEADER_LIMIT": "sealed file announces a size over the limit",
     "KEY_MISSING": "no key is provisioned in this slot",
-    "KEY_UNWRAP": "wrapped key is not for this TA or was altered",
-    "KEY_MALFORMED": "wrapped key message is malformed",
     "KEY_REPLAYED": "key message answers no open challenge of this session",
     "STREAM_HEADER": "stream header is malformed",
     "STREAM_WRONG_KEY": "sealed with another key than provisioned",

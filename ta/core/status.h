@@ -23,8 +23,6 @@
 	X(HEADER_KIND, 11, "sealed file is of another kind than expected") \
 	X(HEADER_LIMIT, 12, "sealed file announces a size over the limit") \
 	X(KEY_MISSING, 20, "no key is provisioned in this slot") \
-	X(KEY_UNWRAP, 21, "wrapped key is not for this TA or was altered") \
-	X(KEY_MALFORMED, 22, "wrapped key message is malformed") \
 	X(KEY_REPLAYED, 23, \
 	  "key message answers no open challenge of this session") \
 	X(STREAM_HEADER, 30, "stream header is malformed") \

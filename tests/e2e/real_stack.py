@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cbor2
+
 from sandbox.commands.trust import Believed
-from sandbox.owner import keys, sealed_file
+from sandbox.owner import cose, keys, sealed_file
 from sandbox.owner.results import Result, open_result
 from sandbox.owner.sealed_file import Sealed
 from sandbox.owner.service import Session, TaInfo
 from sandbox.owner.share import Share
+from sandbox.tee import MemrefIn, MemrefOut, ValueIn
+from sandbox.tee import Session as TEESession
+from sandbox.tee_abi import INFO_MAX_BYTES, Command, OwnKey
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
@@ -136,6 +141,15 @@ class Client:
         """A good photo gives its golden result, in this very session."""
         result = self.infer((ROOT / "fixtures/photos/chelsea.jpg").read_bytes())
         assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
+
+
+def provision(session: TEESession, slot: keys.Slot, key: bytes) -> None:
+    """A key into a session of the TA itself, without the client application."""
+    (info,) = session.invoke(Command.INFO, (MemrefOut(INFO_MAX_BYTES),))
+    challenge = cbor2.loads(info.data)["challenge"]
+    _, own = session.invoke(Command.OWN_KEY, (ValueIn(OwnKey.WRAPPING), MemrefOut(75)))
+    message = keys.wrap(key, slot, cose.decode_key(own.data), challenge)
+    session.invoke(Command.PROVISION_KEY, (ValueIn(slot), MemrefIn(message), MemrefOut(16)))
 
 
 def sha256(data: bytes) -> str:

@@ -67,7 +67,7 @@ def test_no_secret_is_in_the_normal_world(
     answer = client.share.new_path("result")
     client.session.infer(request, answer)
     sealed_result = answer.read_bytes()
-    result = open_result(client.data_key, sealed, sealed_result)
+    result = open_result(client.data_key, sealed, sealed_result, client.signer)
     assert result.detections
 
     model = MODEL.read_bytes()
