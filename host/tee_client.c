@@ -30,6 +30,10 @@ static const char *const command_names[] = {
 	[TA_CML_CMD_RESULT] = "RESULT",
 	[TA_CML_CMD_MODEL_USE] = "MODEL_USE",
 	[TA_CML_CMD_WORK] = "WORK",
+	[TA_CML_CMD_ATTEST] = "ATTEST",
+	[TA_CML_CMD_OWN_KEY] = "OWN_KEY",
+	[TA_CML_CMD_OWN_KEY_CSR] = "OWN_KEY_CSR",
+	[TA_CML_CMD_OWN_KEY_ROTATE] = "OWN_KEY_ROTATE",
 };
 
 bool tee_session_open(struct tee_session **session, struct tee_error *error)
