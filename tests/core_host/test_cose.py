@@ -12,6 +12,7 @@ import cbor2
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cwt import COSE, COSEKey, Recipient
 from cwt.exceptions import CWTError
@@ -170,6 +171,44 @@ def test_kdf_context_is_rfc_9053s(native: Driver) -> None:
     for context in others:
         result = encrypt_open(native, by_cwt(b"p", context=context))
         assert (context, result) == (context, (Status.COSE_UNWRAP, b""))
+
+
+# github.com/cose-wg/Examples, ecdh-wrap-examples/p256-wrap-256-01: recipient, ephemeral key, KEK
+EXAMPLE_D = "aff907c99f9ad3aae6c4cdf21122bce2bd68b5283e6907154ad911840fa208cf"
+EXAMPLE_EPHEMERAL = (
+    "3fc1141f492fdb3b33122be61b31bafd860798db190e07831fb7a2e42713f4ca",
+    "fc09d3def88ea52953b51f48955bfac1ac79b4286f0673519a4a71fc18b62869",
+)
+EXAMPLE_SECRET = "8bed545f07a7f39bd7179403c94e7d9862d0a5630217c289b8b4d953490d6d9e"
+EXAMPLE_CONTEXT = "842483f6f6f683f6f6f68219010044a101381e"
+EXAMPLE_KEK = "185e6208b1e0abee41fcd0890318ffe5320b5fb2d66b4976f7a51a9493e5b502"
+EXAMPLE_WRAPPED = "e00e25b58aeadde5a475f1d69d2a2c199e5c1f231c5b164a"
+EXAMPLE_CONTENT_KEY = "b2353161740aacf1f7163647984b522a"
+
+
+def test_published_key_agreement(native: Driver) -> None:
+    private = ec.derive_private_key(int(EXAMPLE_D, 16), ec.SECP256R1())
+    assert xy(private.public_key()) == (EXAMPLE_X, EXAMPLE_Y)
+    x, y = (bytes.fromhex(number) for number in EXAMPLE_EPHEMERAL)
+    ephemeral = {1: 2, -1: 1, -2: x, -3: y}
+    kek = bytes.fromhex(EXAMPLE_KEK)
+    unwrapped = native.call("aes_kw", kek + bytes.fromhex(EXAMPLE_WRAPPED))
+    assert unwrapped == (Status.OK, bytes.fromhex(EXAMPLE_CONTENT_KEY))
+    derived = string(b"") + string(bytes.fromhex(EXAMPLE_CONTEXT)) + struct.pack("<I", 32)
+    assert native.call("hkdf", derived + bytes.fromhex(EXAMPLE_SECRET)) == (Status.OK, kek)
+
+    # The example's content is A128GCM's. With a content key of ours, wrapped with its KEK, the
+    # message opens exactly if the same KEK comes of the two keys.
+    content_key, iv, protected = os.urandom(32), os.urandom(12), cbor2.dumps({1: 3})
+    structure = cbor2.dumps(["Encrypt", protected, AAD])
+    recipient = [
+        cbor2.dumps({1: -31}),
+        {4: kid_of(private.public_key()), -1: ephemeral},
+        aes_key_wrap(kek, content_key),
+    ]
+    sealed = AESGCM(content_key).encrypt(iv, b"content", structure)
+    message = cbor2.dumps(cbor2.CBORTag(96, [protected, {5: iv}, sealed, [recipient]]))
+    assert encrypt_open(native, message, key=private) == (Status.OK, b"content")
 
 
 def test_failures_of_the_cryptography_are_passed_on(native: Driver) -> None:
