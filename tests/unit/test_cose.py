@@ -218,6 +218,19 @@ def test_bent_key(data: bytes) -> None:
         cose.decode_key(data)
 
 
+def test_key_in_another_item() -> None:
+    assert cose.key_from_map(key_map()) == cose.decode_key(EXAMPLE)
+    good = key_map()
+    bent: list[object] = [None, b"", [], {}, {**good, 3: -7}, {**good, 1: 1}, {**good, -1: 2}]
+    for label in good:
+        bent.append({name: value for name, value in good.items() if name != label})
+        bent += [{**good, label: other} for other in (None, True, 1.0, "text", b"", bytes(32), [])]
+    bent += [{**good, -2: good[-2] + b"\0"}, {**good, -3: good[-3][1:]}]
+    for fields in bent:
+        with pytest.raises(CoseError):
+            cose.key_from_map(fields)
+
+
 def change_jwk(**changes: Any) -> str:
     jwk = {**json.loads(cose.to_jwk(PUBLIC)), **changes}
     return json.dumps({name: value for name, value in jwk.items() if value is not None})
