@@ -12,6 +12,7 @@ import cbor2
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cwt import COSE, COSEKey, Recipient
@@ -29,7 +30,6 @@ from pycose.messages.recipient import KeyAgreementWithKeyWrap
 from sandbox.owner import cose
 from sandbox.tee_abi import Status
 
-ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 PUBLIC = PRIVATE.public_key()
@@ -540,6 +540,27 @@ def test_key_wraps_of_another_implementation(native: Driver) -> None:
             assert native.call("aes_kw", kek + altered) == refused
 
 
+def test_key_wraps_with_another_check_value(native: Driver) -> None:
+    """RFC 3394's algorithm with another initial value, as RFC 5649's has one."""
+
+    def wrap(kek: bytes, key: bytes, initial: bytes) -> bytes:
+        aes = Cipher(algorithms.AES(kek), modes.ECB()).encryptor()
+        halves = [key[i : i + 8] for i in range(0, len(key), 8)]
+        first = initial
+        for step in range(6 * len(halves)):
+            block = aes.update(first + halves[step % len(halves)])
+            first = (int.from_bytes(block[:8], "big") ^ (step + 1)).to_bytes(8, "big")
+            halves[step % len(halves)] = block[8:]
+        return first + b"".join(halves)
+
+    kek, key = os.urandom(32), os.urandom(32)
+    assert native.call("aes_kw", kek + wrap(kek, key, b"\xa6" * 8)) == (Status.OK, key)
+    others = [bytes.fromhex("a65959a600000020"), bytes(8), b"\xa6" * 7 + b"\xa7"]
+    for initial in others:
+        refused = native.call("aes_kw", kek + wrap(kek, key, initial))
+        assert refused == (Status.COSE_UNWRAP, b"")
+
+
 def test_key_wraps_of_wrong_lengths(native: Driver) -> None:
     for length in [*range(24), 25, 31, 33, 79, 80, 100]:
         assert native.call("aes_kw", RFC_3394_KEK + bytes(length))[0] == Status.COSE_UNWRAP
@@ -694,52 +715,6 @@ def test_failures_when_keys_are_derived(native: Driver) -> None:
         calls += 1
     # Scalar: 2; key: 2 for the scalar again, and one; public point
     assert calls == 2 + 3 + 1
-
-
-def test_what_is_a_scalar(native: Driver) -> None:
-    def is_scalar(number: int) -> bool:
-        status, reply = native.call("p256_is_scalar", number.to_bytes(32, "big"))
-        assert status == Status.OK
-        return bool(struct.unpack("<I", reply)[0])
-
-    for number in (1, 2, 255, 256, 1 << 128, ORDER - 2, ORDER - 3, ORDER - 256, ORDER >> 1):
-        assert is_scalar(number)
-    for number in (0, ORDER - 1, ORDER, ORDER + 1, ORDER + 256, (1 << 256) - 1, P):
-        assert not is_scalar(number)
-
-
-@given(number=st.integers(1, ORDER - 2))
-@settings(max_examples=60, deadline=None)
-def test_public_point_from_two_x(native: Driver, number: int) -> None:
-    """How the TA finds its public key, whose API multiplies points in ECDH alone."""
-    point, following = (
-        ec.derive_private_key(scalar, ec.SECP256R1()).public_key()
-        for scalar in (number, number + 1)
-    )
-    two = xy(point)[0] + xy(following)[0]
-    status, reply = native.call("p256_from_x", two)
-    assert (status, reply) == (Status.OK, b"\1\0\0\0" + point_of(point))
-
-
-def test_public_points_at_the_edges(native: Driver) -> None:
-    for number in (1, 2, 3, ORDER - 2, ORDER - 3, ORDER >> 1):
-        test_public_point_from_two_x.hypothesis.inner_test(native, number)
-
-
-def test_no_public_point(native: Driver) -> None:
-    nothing = (Status.OK, bytes(69))
-    x, following = (
-        xy(ec.derive_private_key(number, ec.SECP256R1()).public_key())[0] for number in (77, 79)
-    )
-    # x + G is neither of the two; an x that no point has; numbers that are not reduced
-    assert native.call("p256_from_x", x + following) == nothing
-    none = next(n for n in range(100) if pow(n**3 - 3 * n + CURVE_B, (P - 1) // 2, P) == P - 1)
-    assert native.call("p256_from_x", none.to_bytes(32, "big") + following) == nothing
-    assert native.call("p256_from_x", P.to_bytes(32, "big") + following) == nothing
-    assert native.call("p256_from_x", x + b"\xff" * 32) == nothing
-
-
-CURVE_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 
 
 def key_message_open(

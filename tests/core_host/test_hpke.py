@@ -10,8 +10,6 @@ from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from driver import Driver
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
 
 from sandbox.tee_abi import WRAPPED_KEY_BYTES, KeySlot, Status
@@ -25,9 +23,8 @@ PYCA = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 PYHPKE = CipherSuite.new(KEMId.DHKEM_P256_HKDF_SHA256, KDFId.HKDF_SHA256, AEADId.AES256_GCM)
 NO_FAILURE = -1
 
-# P-256: y^2 = x^3 - 3x + b over this prime.
+# The prime of P-256
 P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
-B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 
 
 def sealed_by_pyca(info: bytes, plain: bytes) -> bytes:
@@ -120,60 +117,6 @@ def test_every_altered_byte_is_noticed(native: Driver) -> None:
 def test_wrapped_key_of_another_length_is_malformed(native: Driver, length: int) -> None:
     wrapped = (sealed_by_pyca(b"cml-key-v1\1", os.urandom(32)) * 5)[:length]
     assert unwrap(native, 1, wrapped) == (Status.KEY_MALFORMED, bytes(32))
-
-
-def is_point(native: Driver, form: int, x: int, y: int) -> bool:
-    encoded = bytes([form]) + x.to_bytes(32, "big") + y.to_bytes(32, "big")
-    status, reply = native.call("p256_is_point", encoded)
-    assert status == Status.OK
-    return bool(struct.unpack("<I", reply)[0])
-
-
-def on_curve(x: int, y: int) -> bool:
-    return x < P and y < P and (y * y - (x * x * x - 3 * x + B)) % P == 0
-
-
-@given(scalar=st.integers(1, (1 << 255)))
-@settings(max_examples=100, deadline=None)
-def test_points_of_the_curve_are_points(native: Driver, scalar: int) -> None:
-    point = ec.derive_private_key(scalar, ec.SECP256R1()).public_key().public_numbers()
-    assert on_curve(point.x, point.y)
-    assert is_point(native, 4, point.x, point.y)
-    assert is_point(native, 4, point.x, P - point.y)
-    # Off the curve by one bit, and the same residues not reduced
-    for bit in (0, 31, 32, 255):
-        assert not is_point(native, 4, point.x, point.y ^ (1 << bit))
-        assert not is_point(native, 4, point.x ^ (1 << bit), point.y)
-    if point.x + P < 1 << 256:
-        assert not is_point(native, 4, point.x + P, point.y)
-    for form in (0, 2, 3, 5, 6, 7, 255):
-        assert not is_point(native, form, point.x, point.y)
-
-
-EDGES = [0, 1, 2, 3, P - 3, P - 1, P, P + 1, (1 << 256) - 1, (1 << 224) - 1, 1 << 224, 1 << 96]
-COORDINATE = st.one_of(st.integers(0, (1 << 256) - 1), st.sampled_from(EDGES))
-
-
-@given(x=COORDINATE, y=COORDINATE)
-@settings(max_examples=200, deadline=None)
-def test_any_coordinates_are_judged_as_python_does(native: Driver, x: int, y: int) -> None:
-    assert is_point(native, 4, x, y) == on_curve(x, y)
-
-
-@given(x=COORDINATE.filter(lambda x: x < P))
-@settings(max_examples=100, deadline=None)
-def test_either_no_point_has_this_x_or_two_have(native: Driver, x: int) -> None:
-    """x at the edges of the limbs, with the y that belongs to it (p = 3 mod 4)."""
-    y = pow((x * x * x - 3 * x + B) % P, (P + 1) // 4, P)
-    assert is_point(native, 4, x, y) == on_curve(x, y)
-    assert is_point(native, 4, x, P - y) == on_curve(x, P - y)
-
-
-def test_unreduced_x_is_no_point(native: Driver) -> None:
-    """x = 5 is on the curve: 5 + p, the same residue, must not be taken for it."""
-    y = pow((125 - 15 + B) % P, (P + 1) // 4, P)
-    assert is_point(native, 4, 5, y)
-    assert not is_point(native, 4, 5 + P, y)
 
 
 def test_what_is_no_point_is_malformed(native: Driver) -> None:
