@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,6 +128,22 @@ def decode_key(data: bytes) -> ec.EllipticCurvePublicKey:
     reader.expect(_KEY_Y)
     y = reader.take(_COORDINATE_BYTES)
     reader.end()
+    return _public_key(x, y)
+
+
+def key_from_map(fields: object) -> ec.EllipticCurvePublicKey:
+    """The same for one that is part of another item, decoded: the claim `cnf`, for example."""
+    if not isinstance(fields, Mapping):
+        raise CoseError("this is no COSE_Key: not a map")
+    x, y = fields.get(_X), fields.get(_Y)
+    if not isinstance(x, bytes) or not isinstance(y, bytes):
+        raise CoseError("the COSE_Key has no coordinates")
+    # To Python, True and 1.0 equal 1.
+    exact = all(type(part) in (int, bytes) for pair in fields.items() for part in pair)
+    if not exact or dict(fields) != {_KTY: _EC2, _CRV: _P256, _X: x, _Y: y}:
+        raise CoseError("the COSE_Key is none of P-256 alone")
+    if (len(x), len(y)) != (_COORDINATE_BYTES, _COORDINATE_BYTES):
+        raise CoseError("the COSE_Key's coordinates are not of P-256's size")
     return _public_key(x, y)
 
 

@@ -231,6 +231,7 @@ static enum cml_status open_content(const uint8_t key[CML_AES256_KEY_SIZE],
 	return status;
 }
 
+/* Stack: 1 KiB, without what crypto.h takes */
 enum cml_status cml_cose_encrypt_open(const struct cml_cose_recipient *to,
 				      struct cml_bytes external_aad,
 				      struct cml_bytes message, uint8_t *plain,

@@ -52,6 +52,7 @@ size_t cml_cose_enc_structure(const char *context,
 	return len + external_aad.len;
 }
 
+/* Stack: 0.4 KiB */
 enum cml_status cml_cose_encrypt0(const uint8_t key[CML_AES256_KEY_SIZE],
 				  struct cml_bytes external_aad,
 				  struct cml_bytes plain, uint8_t *out,

@@ -183,7 +183,7 @@ static bool printable(struct cml_bytes label)
 	return label.len && label.len <= CML_LABEL_MAX_LEN;
 }
 
-/* Stack: 0.6 KiB */
+/* Stack: 0.8 KiB */
 enum cml_status cml_csr(struct cml_p256_key *key, struct cml_bytes label,
 			const uint8_t device[CML_UUID_SIZE], uint8_t *out,
 			size_t *len)

@@ -207,6 +207,7 @@ static struct number square_root(const struct number *square)
 	return root;
 }
 
+/* Stack: 0.7 KiB */
 bool cml_p256_point_from_x(const uint8_t x_bytes[CML_P256_SECRET_SIZE],
 			   const uint8_t x_plus_base[CML_P256_SECRET_SIZE],
 			   uint8_t point[CML_P256_POINT_SIZE])

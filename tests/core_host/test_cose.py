@@ -12,6 +12,8 @@ import cbor2
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import aes_key_wrap
 from cwt import COSE, COSEKey, Recipient
 from cwt.exceptions import CWTError
@@ -28,7 +30,6 @@ from pycose.messages.recipient import KeyAgreementWithKeyWrap
 from sandbox.owner import cose
 from sandbox.tee_abi import Status
 
-ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 PUBLIC = PRIVATE.public_key()
@@ -170,6 +171,44 @@ def test_kdf_context_is_rfc_9053s(native: Driver) -> None:
     for context in others:
         result = encrypt_open(native, by_cwt(b"p", context=context))
         assert (context, result) == (context, (Status.COSE_UNWRAP, b""))
+
+
+# github.com/cose-wg/Examples, ecdh-wrap-examples/p256-wrap-256-01: recipient, ephemeral key, KEK
+EXAMPLE_D = "aff907c99f9ad3aae6c4cdf21122bce2bd68b5283e6907154ad911840fa208cf"
+EXAMPLE_EPHEMERAL = (
+    "3fc1141f492fdb3b33122be61b31bafd860798db190e07831fb7a2e42713f4ca",
+    "fc09d3def88ea52953b51f48955bfac1ac79b4286f0673519a4a71fc18b62869",
+)
+EXAMPLE_SECRET = "8bed545f07a7f39bd7179403c94e7d9862d0a5630217c289b8b4d953490d6d9e"
+EXAMPLE_CONTEXT = "842483f6f6f683f6f6f68219010044a101381e"
+EXAMPLE_KEK = "185e6208b1e0abee41fcd0890318ffe5320b5fb2d66b4976f7a51a9493e5b502"
+EXAMPLE_WRAPPED = "e00e25b58aeadde5a475f1d69d2a2c199e5c1f231c5b164a"
+EXAMPLE_CONTENT_KEY = "b2353161740aacf1f7163647984b522a"
+
+
+def test_published_key_agreement(native: Driver) -> None:
+    private = ec.derive_private_key(int(EXAMPLE_D, 16), ec.SECP256R1())
+    assert xy(private.public_key()) == (EXAMPLE_X, EXAMPLE_Y)
+    x, y = (bytes.fromhex(number) for number in EXAMPLE_EPHEMERAL)
+    ephemeral = {1: 2, -1: 1, -2: x, -3: y}
+    kek = bytes.fromhex(EXAMPLE_KEK)
+    unwrapped = native.call("aes_kw", kek + bytes.fromhex(EXAMPLE_WRAPPED))
+    assert unwrapped == (Status.OK, bytes.fromhex(EXAMPLE_CONTENT_KEY))
+    derived = string(b"") + string(bytes.fromhex(EXAMPLE_CONTEXT)) + struct.pack("<I", 32)
+    assert native.call("hkdf", derived + bytes.fromhex(EXAMPLE_SECRET)) == (Status.OK, kek)
+
+    # The example's content is A128GCM's. With a content key of ours, wrapped with its KEK, the
+    # message opens exactly if the same KEK comes of the two keys.
+    content_key, iv, protected = os.urandom(32), os.urandom(12), cbor2.dumps({1: 3})
+    structure = cbor2.dumps(["Encrypt", protected, AAD])
+    recipient = [
+        cbor2.dumps({1: -31}),
+        {4: kid_of(private.public_key()), -1: ephemeral},
+        aes_key_wrap(kek, content_key),
+    ]
+    sealed = AESGCM(content_key).encrypt(iv, b"content", structure)
+    message = cbor2.dumps(cbor2.CBORTag(96, [protected, {5: iv}, sealed, [recipient]]))
+    assert encrypt_open(native, message, key=private) == (Status.OK, b"content")
 
 
 def test_failures_of_the_cryptography_are_passed_on(native: Driver) -> None:
@@ -501,6 +540,27 @@ def test_key_wraps_of_another_implementation(native: Driver) -> None:
             assert native.call("aes_kw", kek + altered) == refused
 
 
+def test_key_wraps_with_another_check_value(native: Driver) -> None:
+    """RFC 3394's algorithm with another initial value, as RFC 5649's has one."""
+
+    def wrap(kek: bytes, key: bytes, initial: bytes) -> bytes:
+        aes = Cipher(algorithms.AES(kek), modes.ECB()).encryptor()
+        halves = [key[i : i + 8] for i in range(0, len(key), 8)]
+        first = initial
+        for step in range(6 * len(halves)):
+            block = aes.update(first + halves[step % len(halves)])
+            first = (int.from_bytes(block[:8], "big") ^ (step + 1)).to_bytes(8, "big")
+            halves[step % len(halves)] = block[8:]
+        return first + b"".join(halves)
+
+    kek, key = os.urandom(32), os.urandom(32)
+    assert native.call("aes_kw", kek + wrap(kek, key, b"\xa6" * 8)) == (Status.OK, key)
+    others = [bytes.fromhex("a65959a600000020"), bytes(8), b"\xa6" * 7 + b"\xa7"]
+    for initial in others:
+        refused = native.call("aes_kw", kek + wrap(kek, key, initial))
+        assert refused == (Status.COSE_UNWRAP, b"")
+
+
 def test_key_wraps_of_wrong_lengths(native: Driver) -> None:
     for length in [*range(24), 25, 31, 33, 79, 80, 100]:
         assert native.call("aes_kw", RFC_3394_KEK + bytes(length))[0] == Status.COSE_UNWRAP
@@ -655,52 +715,6 @@ def test_failures_when_keys_are_derived(native: Driver) -> None:
         calls += 1
     # Scalar: 2; key: 2 for the scalar again, and one; public point
     assert calls == 2 + 3 + 1
-
-
-def test_what_is_a_scalar(native: Driver) -> None:
-    def is_scalar(number: int) -> bool:
-        status, reply = native.call("p256_is_scalar", number.to_bytes(32, "big"))
-        assert status == Status.OK
-        return bool(struct.unpack("<I", reply)[0])
-
-    for number in (1, 2, 255, 256, 1 << 128, ORDER - 2, ORDER - 3, ORDER - 256, ORDER >> 1):
-        assert is_scalar(number)
-    for number in (0, ORDER - 1, ORDER, ORDER + 1, ORDER + 256, (1 << 256) - 1, P):
-        assert not is_scalar(number)
-
-
-@given(number=st.integers(1, ORDER - 2))
-@settings(max_examples=60, deadline=None)
-def test_public_point_from_two_x(native: Driver, number: int) -> None:
-    """How the TA finds its public key, whose API multiplies points in ECDH alone."""
-    point, following = (
-        ec.derive_private_key(scalar, ec.SECP256R1()).public_key()
-        for scalar in (number, number + 1)
-    )
-    two = xy(point)[0] + xy(following)[0]
-    status, reply = native.call("p256_from_x", two)
-    assert (status, reply) == (Status.OK, b"\1\0\0\0" + point_of(point))
-
-
-def test_public_points_at_the_edges(native: Driver) -> None:
-    for number in (1, 2, 3, ORDER - 2, ORDER - 3, ORDER >> 1):
-        test_public_point_from_two_x.hypothesis.inner_test(native, number)
-
-
-def test_no_public_point(native: Driver) -> None:
-    nothing = (Status.OK, bytes(69))
-    x, following = (
-        xy(ec.derive_private_key(number, ec.SECP256R1()).public_key())[0] for number in (77, 79)
-    )
-    # x + G is neither of the two; an x that no point has; numbers that are not reduced
-    assert native.call("p256_from_x", x + following) == nothing
-    none = next(n for n in range(100) if pow(n**3 - 3 * n + CURVE_B, (P - 1) // 2, P) == P - 1)
-    assert native.call("p256_from_x", none.to_bytes(32, "big") + following) == nothing
-    assert native.call("p256_from_x", P.to_bytes(32, "big") + following) == nothing
-    assert native.call("p256_from_x", x + b"\xff" * 32) == nothing
-
-
-CURVE_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 
 
 def key_message_open(
