@@ -214,7 +214,7 @@ TOKEN = evidence()
 
 
 @given(st.data())
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_no_other_exception_escapes_an_altered_token(data: st.DataObject) -> None:
     token = bytearray(TOKEN)
     for _ in range(data.draw(st.integers(1, 4))):
@@ -254,14 +254,14 @@ _items = st.recursive(
 
 
 @given(st.sampled_from(sorted(evidence_maker.claims(), key=str)), _items)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_no_other_exception_escapes_a_claim_of_any_kind(claim: int, value: Any) -> None:
     outcome(evidence({claim: value}))
     outcome(evidence({266: {"ta": {claim: value, 8: {1: value}}}}))
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_no_other_exception_escapes_any_bytes(data: bytes) -> None:
     for token in (data, b"\xd2\x84" + data, with_payload(data)):
         outcome(token)
