@@ -146,7 +146,7 @@ def _serial(text: str) -> int:
     data = verify_steps.read_limited(path, 1 << 16, "certificate")
     try:
         return x509.load_pem_x509_certificate(data).serial_number
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise UserError(f"{path}: no certificate in PEM: {error}") from error
 
 

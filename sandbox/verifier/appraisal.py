@@ -412,9 +412,9 @@ class _Run:
             )
             good &= self.judge(
                 "TA version",
-                _one_of(sorted(versions)),
+                _one_of([version or "none" for version in sorted(versions)]),
                 evidence.ta.version or "none",
-                evidence.ta.version in versions,
+                (evidence.ta.version or "") in versions,
                 errors.VersionRefused,
             )
         self._claim(EXECUTABLES, Trust.APPROVED if good else Trust.UNRECOGNIZED_CODE)

@@ -26,6 +26,15 @@ from cryptography.x509.verification import (
 
 from sandbox.verifier.errors import ChainError, ChainRefused
 
+# What pyca/cryptography raises for certificates that make no sense.
+X509_ERRORS = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 FILE_MAX_BYTES = 1 << 20
 _CHAIN_MAX = 8
 SUBJECT_NAME = "attestation"
@@ -60,7 +69,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     """Of a PEM file: the device's certificate first, then those between it and the root."""
     try:
         found = x509.load_pem_x509_certificates(_read(path))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except X509_ERRORS as error:
         raise ChainError(f"{path}: no certificates in PEM: {error}") from error
     if len(found) > _CHAIN_MAX:
         raise ChainError(f"{path}: {len(found)} certificates; a chain has {_CHAIN_MAX} at most")
@@ -70,7 +79,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
 def load_crl(path: Path) -> x509.CertificateRevocationList:
     try:
         return x509.load_pem_x509_crl(_read(path))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except X509_ERRORS as error:
         raise ChainError(f"{path}: no certificate revocation list in PEM: {error}") from error
 
 
@@ -94,7 +103,7 @@ def check(
     """Raises a ChainRefused that says why not; everything that fails in parsing is one, too."""
     try:
         return _check(chain, roots, crls, at)
-    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
+    except X509_ERRORS as error:
         raise CertificateUntrusted(f"a certificate of the chain makes no sense: {error}") from error
 
 

@@ -2,6 +2,7 @@
 """The certificate authorities: the manufacturer's derivations, certificates, CSRs, revocation."""
 
 import hashlib
+import random
 import stat
 import subprocess
 import sys
@@ -279,6 +280,19 @@ def test_other_requests_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CsrError):
         OwnerAuthority(tmp_path).issue(BAD_REQUESTS[name])
     assert OwnerAuthority(tmp_path).issued() == []
+
+
+def test_altered_requests_end_in_one_error(tmp_path: Path) -> None:
+    """The normal world carries them."""
+    der = x509.load_pem_x509_csr(request(EC)).public_bytes(Encoding.DER)
+    chance = random.Random(1)
+    owner = OwnerAuthority(tmp_path)
+    for at in range(len(der)):
+        for _ in range(3):
+            altered = bytearray(der)
+            altered[at] ^= chance.randrange(1, 256)
+            with pytest.raises(CsrError):
+                owner.issue(bytes(altered))
 
 
 def test_evidence_binds_the_request_to_a_device_and_a_key(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 """Appraisal: what must be refused is, by name; the rest is affirmed."""
 
 import json
+import random
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from evidence_maker import HUK, NONCE, evidence
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.authority.manufacturer import Manufacturer
 from sandbox.errors import UserError
@@ -304,6 +308,27 @@ def test_a_key_on_another_curve_is_refused() -> None:
     refused(by_forge(lambda f: f.certificate(key)), chain.CertificateMisused, "certificate")
 
 
+def test_whatever_is_in_a_chain_ends_in_a_refusal() -> None:
+    """The certificates come from the same side as the evidence."""
+    forge = Forge("trusted")
+    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [forge.root], clock=lambda: NOW)
+    der = forge.certificate(DEVICE_KEY).public_bytes(Encoding.DER)
+    chance = random.Random(1)
+    read = 0
+    for at in range(len(der)):
+        for _ in range(3):
+            altered = bytearray(der)
+            altered[at] ^= chance.randrange(1, 256)
+            try:
+                certificate = x509.load_der_x509_certificate(bytes(altered))
+            except (ValueError, x509.InvalidVersion):
+                continue
+            read += 1
+            found = verifier.appraise(evidence(), NONCE, chain=[certificate])
+            assert not found.affirming and found.checks[-2].failure is not None
+    assert read > 500
+
+
 def test_a_revoked_certificate_is_refused(maker: Manufacturer, appraise: Appraise) -> None:
     certificates = [maker.endorse(HUK)]
     assert appraise(certificates=certificates, crls=[maker.crl()]).affirming
@@ -513,6 +538,12 @@ def test_measurements_and_versions_of_the_policy(appraise: Appraise) -> None:
         "TA version",
     )
     silent = evidence(ta={271: evidence_maker.GONE})
+    # A build that knows no version expects none.
+    raw = evidence_maker.reference()
+    raw["tas"][0]["version"] = ""
+    unknown = Reference.from_json(json.dumps(raw))
+    assert appraise(silent, reference=unknown).affirming
+    refused(appraise(reference=unknown), errors.VersionRefused, "TA version")
     refused(appraise(silent), errors.VersionRefused, "TA version")
     assert appraise(silent, toml=changed(versions, 'versions = "any"')).affirming
 
@@ -543,6 +574,21 @@ def test_each_refusal_is_met_above() -> None:
     names |= {kind.__name__ for kind in errors.ChainRefused.__subclasses__()}
     text = Path(__file__).read_text()
     assert {name for name in names - {"ChainRefused"} if f".{name}" not in text} == set()
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_altered_tokens_are_refused_and_never_raise(data: st.DataObject) -> None:
+    forge = Forge("trusted")
+    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [forge.root], clock=lambda: NOW)
+    chain_of = [forge.certificate(DEVICE_KEY)]
+    good = evidence()
+    at = data.draw(st.integers(0, len(good) - 1))
+    replaced = data.draw(st.binary(max_size=8))
+    token = good[:at] + replaced + good[at + len(replaced) :]
+    found = verifier.appraise(token, NONCE, chain=chain_of)
+    # The key id is not signed, and a token without it is good.
+    assert found.affirming == (token == good)
 
 
 def test_appraisal_never_raises(appraise: Appraise) -> None:

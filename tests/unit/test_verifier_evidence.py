@@ -47,6 +47,14 @@ def test_a_ta_need_not_say_anything_of_itself() -> None:
     assert decode(evidence(ta={271: "0.1.0"})).ta.version == "0.1.0"
 
 
+def test_what_a_ta_says_may_be_as_deep_as_op_tee_lets_it_be() -> None:
+    """Patch 0006: the map of its claims is the first of eight."""
+    claim: Any = 7
+    for _ in range(7):
+        claim = [claim]
+    assert decode(evidence(ta={-70000: claim})).ta.unknown == (-70000,)
+
+
 def test_unknown_claims_are_listed() -> None:
     found = decode(evidence({-70000: 1, "vendor": "x"}, ta={99: None}))
     assert set(found.unknown) == {-70000, "vendor"} and found.ta.unknown == (99,)
@@ -76,7 +84,7 @@ KEY = evidence_maker.cose_key(ec.derive_private_key(11, ec.SECP256R1()))
 GOOD = payload({})
 ES256 = cbor2.dumps({1: -7})
 SIGNATURE = bytes(64)
-DEEP = b"\x81" * 12 + b"\x00"
+DEEP = b"\x81" * 14 + b"\x00"
 # The map of the payload with one entry more, which the first byte counts.
 TWICE = bytes([GOOD[0] + 1]) + GOOD[1:] + cbor2.dumps(10) + cbor2.dumps(bytes(32))
 
