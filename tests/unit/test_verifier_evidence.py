@@ -15,7 +15,7 @@ from pycose.algorithms import Es256, Es384
 from pycose.headers import KID, Algorithm
 
 from sandbox.verifier import errors, strict_cbor
-from sandbox.verifier.evidence import DebugState, Evidence, decode
+from sandbox.verifier.evidence import DebugState, Evidence, decode, thumbprint
 
 SCALAR = evidence_maker.private_scalar(evidence_maker.HUK)
 TA = evidence_maker.ta_claims()
@@ -53,6 +53,17 @@ def test_what_a_ta_says_may_be_as_deep_as_op_tee_lets_it_be() -> None:
     for _ in range(7):
         claim = [claim]
     assert decode(evidence(ta={-70000: claim})).ta.unknown == (-70000,)
+
+
+def test_thumbprint_is_that_of_rfc_9679() -> None:
+    """Section 6: the key of RFC 9052's appendix C."""
+    point = (
+        "65eda5a12577c2bae829437fe338701a10aaa375e1bb5b5de108de439c08551d"
+        "1e52ed75701163f7f9e40ddf9f341b3dc9ba860af7e0ca7ca7e9eecd0084d19c"
+    )
+    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), bytes.fromhex("04" + point))
+    expected = "496bd8afadf307e5b08c64b0421bf9dc01528a344a43bda88fadd1669da253ec"
+    assert thumbprint(key).hex() == expected
 
 
 def test_unknown_claims_are_listed() -> None:
