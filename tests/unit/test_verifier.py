@@ -308,6 +308,7 @@ def test_a_key_on_another_curve_is_refused() -> None:
     refused(by_forge(lambda f: f.certificate(key)), chain.CertificateMisused, "certificate")
 
 
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_whatever_is_in_a_chain_ends_in_a_refusal() -> None:
     """The certificates come from the same side as the evidence."""
     forge = Forge("trusted")
