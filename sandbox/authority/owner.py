@@ -18,6 +18,14 @@ from sandbox.authority.ca import Authority, Clock, key_digest, key_usage
 from sandbox.authority.ledger import utc_now
 from sandbox.errors import UserError
 
+# What pyca/cryptography raises for a request that makes no sense.
+_X509_ERRORS = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 CERTIFICATE_DAYS = 90
 CSR_MAX_BYTES = 16384
 # A CSR names the key of the TA by its label: docs/verifier.md.
@@ -64,7 +72,7 @@ def read_request(data: bytes) -> Request:
         subject = [(attribute.oid, attribute.value) for attribute in csr.subject]
         algorithm = csr.signature_hash_algorithm
         asked = list(csr.extensions)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except _X509_ERRORS as error:
         raise CsrError(f"no certificate signing request (PKCS#10): {error}") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CsrError("the request is for a key that is not on P-256")

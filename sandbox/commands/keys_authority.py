@@ -83,6 +83,12 @@ def issue(args: argparse.Namespace, context: Context) -> int:
         keys = [key for key in (accepted.ta.wrapping_key, accepted.ta.signing_key) if key]
     elif args.nonce is not None:
         raise UserError("--nonce without --evidence: there is nothing that it would be compared to")
+    else:
+        print(
+            "sandbox: without --evidence, the request proves that its maker has the key, and not"
+            " that a TA has it",
+            file=sys.stderr,
+        )
     certificate = OwnerAuthority().issue(csr, days=args.days, device=device, keys=keys)
     _put(certificate.public_bytes(Encoding.PEM), args.out)
     if args.out is not None:
@@ -140,7 +146,7 @@ def _serial(text: str) -> int:
     data = verify_steps.read_limited(path, 1 << 16, "certificate")
     try:
         return x509.load_pem_x509_certificate(data).serial_number
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise UserError(f"{path}: no certificate in PEM: {error}") from error
 
 

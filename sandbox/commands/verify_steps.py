@@ -64,7 +64,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def read_limited(path: Path, limit: int, what: str) -> bytes:
     """`-` is standard input."""
     try:
-        with open(sys.stdin.fileno() if str(path) == "-" else path, "rb", closefd=False) as file:
+        own = str(path) != "-"
+        with open(path if own else sys.stdin.fileno(), "rb", closefd=own) as file:
             data = file.read(limit + 1)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error

@@ -51,7 +51,7 @@ class Tier(IntEnum):
 
 
 class Trust(IntEnum):
-    """Values of trustworthiness claims, AR4SI section 2.3.4: the claim says what one means."""
+    """Of trustworthiness claims, AR4SI section 2.3.4; what a value means depends on the claim."""
 
     UNEXPECTED_EVIDENCE = 1
     APPROVED = 2
@@ -290,7 +290,7 @@ class _Run:
             attester = chains.check(chain, roots, crls, self._at)
         except errors.ChainRefused as error:
             self.fail("certificate", wanted, error.message, error)
-            revoked = isinstance(error, chains.Revoked)
+            revoked = isinstance(error, chains.CertificateRevoked)
             self._claim(INSTANCE, Trust.CONTRAINDICATED if revoked else Trust.CRYPTO_FAILED)
             return self._rest_not_judged()
         self.passed("certificate", wanted, f"serial {attester.certificate.serial_number:x}")
@@ -412,9 +412,9 @@ class _Run:
             )
             good &= self.judge(
                 "TA version",
-                _one_of(sorted(versions)),
+                _one_of([version or "none" for version in sorted(versions)]),
                 evidence.ta.version or "none",
-                evidence.ta.version in versions,
+                (evidence.ta.version or "") in versions,
                 errors.VersionRefused,
             )
         self._claim(EXECUTABLES, Trust.APPROVED if good else Trust.UNRECOGNIZED_CODE)
@@ -430,7 +430,7 @@ class _Run:
             f"only the {len(allowed)} in the policy",
             f"not listed: {', '.join(strangers)}" if strangers else f"{len(seen)}, all listed",
             not strangers,
-            errors.ModelRefused,
+            errors.ModelUnlisted,
         )
         self._claim(DATA, Trust.APPROVED if good else Trust.CONTRAINDICATED)
 

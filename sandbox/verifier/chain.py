@@ -26,24 +26,33 @@ from cryptography.x509.verification import (
 
 from sandbox.verifier.errors import ChainError, ChainRefused
 
+# What pyca/cryptography raises for certificates that make no sense.
+X509_ERRORS = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 FILE_MAX_BYTES = 1 << 20
 _CHAIN_MAX = 8
 SUBJECT_NAME = "attestation"
 
 
-class Revoked(ChainRefused):
+class CertificateRevoked(ChainRefused):
     """A certificate that its issuer has taken back."""
 
 
-class Expired(ChainRefused):
+class CertificateExpired(ChainRefused):
     """A certificate outside of its validity."""
 
 
-class Unrelated(ChainRefused):
+class CertificateUntrusted(ChainRefused):
     """No path from the certificate to a root that is trusted."""
 
 
-class WrongUsage(ChainRefused):
+class CertificateMisused(ChainRefused):
     """A certificate for something else than signing evidence."""
 
 
@@ -60,7 +69,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
     """Of a PEM file: the device's certificate first, then those between it and the root."""
     try:
         found = x509.load_pem_x509_certificates(_read(path))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except X509_ERRORS as error:
         raise ChainError(f"{path}: no certificates in PEM: {error}") from error
     if len(found) > _CHAIN_MAX:
         raise ChainError(f"{path}: {len(found)} certificates; a chain has {_CHAIN_MAX} at most")
@@ -70,7 +79,7 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
 def load_crl(path: Path) -> x509.CertificateRevocationList:
     try:
         return x509.load_pem_x509_crl(_read(path))
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except X509_ERRORS as error:
         raise ChainError(f"{path}: no certificate revocation list in PEM: {error}") from error
 
 
@@ -94,8 +103,8 @@ def check(
     """Raises a ChainRefused that says why not; everything that fails in parsing is one, too."""
     try:
         return _check(chain, roots, crls, at)
-    except (ValueError, UnsupportedAlgorithm, x509.ExtensionNotFound) as error:
-        raise Unrelated(f"a certificate of the chain makes no sense: {error}") from error
+    except X509_ERRORS as error:
+        raise CertificateUntrusted(f"a certificate of the chain makes no sense: {error}") from error
 
 
 def _check(
@@ -105,7 +114,7 @@ def _check(
     at: datetime,
 ) -> Attester:
     if not chain:
-        raise Unrelated("there is no certificate of the attestation key")
+        raise CertificateUntrusted("there is no certificate of the attestation key")
     leaf = chain[0]
     for certificate in chain:
         _check_dates(certificate, at)
@@ -124,7 +133,7 @@ def _check(
         )
     except VerificationError as error:
         _say_usage(leaf)
-        raise Unrelated(f"no path to the manufacturer: {error}") from error
+        raise CertificateUntrusted(f"no path to the manufacturer: {error}") from error
     for certificate, issuer in zip(path, path[1:], strict=False):
         _check_crls(certificate, issuer, crls, at)
     _check_dates(path[-1], at)
@@ -134,7 +143,7 @@ def _check(
 def _check_dates(certificate: x509.Certificate, at: datetime) -> None:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begin <= at <= end:
-        raise Expired(
+        raise CertificateExpired(
             f"certificate of {certificate.subject.rfc4514_string()} is valid from"
             f" {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
         )
@@ -167,9 +176,9 @@ def _say_usage(leaf: x509.Certificate) -> None:
     try:
         usage = leaf.extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
-        raise WrongUsage("the certificate does not say what its key is for") from None
+        raise CertificateMisused("the certificate does not say what its key is for") from None
     if not usage.digital_signature or usage.key_cert_sign:
-        raise WrongUsage("the certificate's key usage is not that of an attestation key")
+        raise CertificateMisused("the certificate's key usage is not that of an attestation key")
 
 
 def _check_crls(
@@ -182,27 +191,33 @@ def _check_crls(
         if crl.issuer != issuer.subject:
             continue
         if not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
-            raise Revoked(f"the revocation list of {crl.issuer.rfc4514_string()} is forged")
+            raise CertificateRevoked(
+                f"the revocation list of {crl.issuer.rfc4514_string()} is forged"
+            )
         if crl.next_update_utc is not None and crl.next_update_utc < at:
-            raise Revoked(
+            raise CertificateRevoked(
                 f"the revocation list of {crl.issuer.rfc4514_string()} is of"
                 f" {crl.last_update_utc:%Y-%m-%d}, and no longer valid"
             )
         if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
-            raise Revoked(f"certificate {certificate.serial_number:x} was revoked")
+            raise CertificateRevoked(f"certificate {certificate.serial_number:x} was revoked")
 
 
 def _attester(leaf: x509.Certificate) -> Attester:
     key = leaf.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise WrongUsage("the certificate's key is not on P-256")
+        raise CertificateMisused("the certificate's key is not on P-256")
     names = [a.value for a in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
     serials = [a.value for a in leaf.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)]
     if names != [SUBJECT_NAME]:
-        raise WrongUsage(f"the certificate is of {names}, not of a key for {SUBJECT_NAME!r}")
+        raise CertificateMisused(
+            f"the certificate is of {names}, not of a key for {SUBJECT_NAME!r}"
+        )
     if len(serials) != 1:
-        raise WrongUsage("the certificate's subject names no device")
+        raise CertificateMisused("the certificate's subject names no device")
     try:
         return Attester(key, uuid.UUID(str(serials[0])), leaf)
     except ValueError as error:
-        raise WrongUsage(f"the certificate's subject names no device: {serials[0]!r}") from error
+        raise CertificateMisused(
+            f"the certificate's subject names no device: {serials[0]!r}"
+        ) from error

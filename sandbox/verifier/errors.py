@@ -100,7 +100,7 @@ class VersionRefused(AttestationRefused):
     """A version that the policy does not list."""
 
 
-class ModelRefused(AttestationRefused):
+class ModelUnlisted(AttestationRefused):
     """A model that the policy does not list."""
 
 

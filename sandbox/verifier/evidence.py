@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, TypeVar
 
+import cbor2
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.verifier import errors, strict_cbor
@@ -344,6 +345,13 @@ def _confirmation(value: object) -> ec.EllipticCurvePublicKey:
     if not isinstance(value, dict) or set(value) != {1}:
         raise ValueError("a confirmation that is not one COSE_Key")
     return cose_key(value[1])
+
+
+def thumbprint(key: ec.EllipticCurvePublicKey) -> bytes:
+    """RFC 9679, with SHA-256: the key id by which COSE messages name the key."""
+    numbers = key.public_numbers()
+    point = {-2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+    return hashlib.sha256(cbor2.dumps({1: 2, -1: 1, **point}, canonical=True)).digest()
 
 
 def cose_key(value: object) -> ec.EllipticCurvePublicKey:

@@ -77,6 +77,7 @@ class Reference:
         return {entry.sha256 for entry in self.tas if entry.uuid == ta}
 
     def versions(self, ta: uuid.UUID) -> set[str]:
+        """Empty: of no version."""
         return {entry.version for entry in self.tas if entry.uuid == ta}
 
 
@@ -96,9 +97,9 @@ def _object(value: object, where: str, keys: set[str]) -> dict[str, object]:
     return value
 
 
-def _text(value: object, where: str) -> str:
-    if not isinstance(value, str) or not 1 <= len(value) <= 256:
-        raise ReferenceValuesError(f"{where}: no text of 1 to 256 characters")
+def _text(value: object, where: str, *, least: int = 1) -> str:
+    if not isinstance(value, str) or not least <= len(value) <= 256:
+        raise ReferenceValuesError(f"{where}: no text of {least} to 256 characters")
     return value
 
 
@@ -117,6 +118,7 @@ def _ta(value: object, where: str) -> TaReference:
     return TaReference(
         ta,
         _text(entry["name"], f"{where}.name"),
-        _text(entry["version"], f"{where}.version"),
+        # Empty: the build does not know it.
+        _text(entry["version"], f"{where}.version", least=0),
         _digest(entry["sha256"], f"{where}.sha256"),
     )

@@ -3,13 +3,14 @@
 
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from sandbox.verifier import ear
 from sandbox.verifier.appraisal import Appraisal, Tier, Verdict
-from sandbox.verifier.evidence import Evidence
+from sandbox.verifier.evidence import Evidence, thumbprint
 
 _MARKS = {
     Verdict.PASS: ("yes", "green"),
@@ -51,7 +52,7 @@ def rows(evidence: Evidence) -> list[tuple[str, str]]:
         ("TA says: version", ta.version or "-"),
     ]
     for name, key in (("wrapping key", ta.wrapping_key), ("signing key", ta.signing_key)):
-        found.append((f"TA says: {name}", f"P-256, {ear.thumbprint(key)}" if key else "-"))
+        found.append((f"TA says: {name}", f"P-256, {thumbprint(key).hex()}" if key else "-"))
     for model in ta.models:
         found.append(("TA says: model", model.hex()))
     if ta.challenge is not None:
@@ -82,12 +83,16 @@ def evidence_json(evidence: Evidence) -> dict[str, Any]:
             "sha256": evidence.ta_code.measurement.hex(),
             "name": ta.name,
             "version": ta.version,
-            "wrapping_key": ear.jwk(ta.wrapping_key) if ta.wrapping_key else None,
-            "signing_key": ear.jwk(ta.signing_key) if ta.signing_key else None,
+            "wrapping_key": _key(ta.wrapping_key),
+            "signing_key": _key(ta.signing_key),
             "models": [model.hex() for model in ta.models],
             "challenge": ta.challenge.hex() if ta.challenge else None,
         },
     }
+
+
+def _key(key: ec.EllipticCurvePublicKey | None) -> dict[str, str] | None:
+    return None if key is None else {**ear.jwk(key), "thumbprint": thumbprint(key).hex()}
 
 
 def print_appraisal(appraisal: Appraisal, console: Console) -> None:

@@ -10,7 +10,8 @@ import cbor2
 
 from sandbox.verifier import errors
 
-DEPTH_MAX = 8
+# Three levels around what a TA says, and the eight that OP-TEE lets it have.
+DEPTH_MAX = 11
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
 # What follows the initial byte, by its low five bits (RFC 8949, section 3).

@@ -2,9 +2,10 @@
 """The certificate authorities: the manufacturer's derivations, certificates, CSRs, revocation."""
 
 import hashlib
-import multiprocessing
+import random
 import stat
 import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from sandbox.authority import device
-from sandbox.authority.ca import Authority, CertificateUnknown, KeyRevoked, key_digest
+from sandbox.authority.ca import CertificateUnknown, KeyRevoked
 from sandbox.authority.device import HukError, Usage
 from sandbox.authority.ledger import AuthorityDamaged
 from sandbox.authority.manufacturer import Manufacturer, endorse
 from sandbox.authority.owner import CsrError, CsrSignatureError, OwnerAuthority, issue
 
+ROOT = Path(__file__).parents[2]
 DEVICE = "94f655b4-fb6d-5bb5-893c-adf76162679b"
 HUKS = [bytes(16), b"\xff" * 16, *(hashlib.sha256(bytes([n])).digest()[:16] for n in range(64))]
 
@@ -128,24 +130,39 @@ def test_keys_are_private_and_in_the_state_folder(home: Path) -> None:
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def _endorse_one(folder: Path, number: int) -> tuple[str, int]:
-    maker = Manufacturer(folder)
-    # Two of them ask for the same device.
-    return key_digest(_root_key(maker)), maker.endorse(bytes([number // 2] * 16)).serial_number
-
-
-def _root_key(authority: Authority) -> ec.EllipticCurvePublicKey:
-    key = authority.certificate().public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)
-    return key
+ENDORSE_ONE = """
+import sys
+from pathlib import Path
+from sandbox.authority.manufacturer import Manufacturer
+maker = Manufacturer(Path(sys.argv[1]))
+huk = bytes([int(sys.argv[2])] * 16)
+sys.stdin.read()
+certificate = maker.endorse(huk)
+print(maker.certificate().serial_number, certificate.serial_number)
+"""
 
 
 def test_processes_at_once_make_one_authority_and_lose_nothing(tmp_path: Path) -> None:
-    with multiprocessing.get_context("fork").Pool(8) as pool:
-        found = pool.starmap(_endorse_one, [(tmp_path / "maker", n) for n in range(16)])
-    assert len({root for root, _ in found}) == 1
-    assert len({serial for _, serial in found}) == 8
-    assert len(Manufacturer(tmp_path / "maker").issued()) == 8
+    argv = [sys.executable, "-c", ENDORSE_ONE, str(tmp_path / "maker")]
+    # Two of them ask for the same device.
+    processes = [
+        subprocess.Popen(
+            [*argv, str(number // 2)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+        )
+        for number in range(8)
+    ]
+    answers = [process.communicate(timeout=60)[0].split() for process in _let_go(processes)]
+    assert len({root for root, _ in answers}) == 1
+    assert len({serial for _, serial in answers}) == 4
+    assert len(Manufacturer(tmp_path / "maker").issued()) == 4
+
+
+def _let_go(processes: "list[subprocess.Popen[bytes]]") -> "list[subprocess.Popen[bytes]]":
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    return processes
 
 
 @pytest.mark.parametrize(
@@ -263,6 +280,19 @@ def test_other_requests_are_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(CsrError):
         OwnerAuthority(tmp_path).issue(BAD_REQUESTS[name])
     assert OwnerAuthority(tmp_path).issued() == []
+
+
+def test_altered_requests_end_in_one_error(tmp_path: Path) -> None:
+    """The normal world carries them."""
+    der = x509.load_pem_x509_csr(request(EC)).public_bytes(Encoding.DER)
+    chance = random.Random(1)
+    owner = OwnerAuthority(tmp_path)
+    for at in range(len(der)):
+        for _ in range(3):
+            altered = bytearray(der)
+            altered[at] ^= chance.randrange(1, 256)
+            with pytest.raises(CsrError):
+                owner.issue(bytes(altered))
 
 
 def test_evidence_binds_the_request_to_a_device_and_a_key(tmp_path: Path) -> None:

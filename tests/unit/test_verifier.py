@@ -2,6 +2,7 @@
 """Appraisal: what must be refused is, by name; the rest is affirmed."""
 
 import json
+import random
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,11 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from evidence_maker import HUK, NONCE, evidence
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sandbox.authority.manufacturer import Manufacturer
 from sandbox.errors import UserError
@@ -131,7 +135,7 @@ def test_what_is_no_token_is_refused(appraise: Appraise) -> None:
 
 
 def test_a_device_that_nobody_endorsed_is_refused(appraise: Appraise) -> None:
-    refused(appraise(evidence(huk=bytes(16))), chain.Unrelated, "certificate")
+    refused(appraise(evidence(huk=bytes(16))), chain.CertificateUntrusted, "certificate")
 
 
 def test_another_devices_certificate_is_refused(maker: Manufacturer, appraise: Appraise) -> None:
@@ -223,7 +227,7 @@ def test_a_forged_chain_is_refused(maker: Manufacturer, appraise: Appraise) -> N
     assert leaf.issuer == maker.certificate().subject
     for certificates in ([leaf], [leaf, forge.root], [leaf, forge.root, maker.certificate()]):
         found = appraise(certificates=certificates)
-        refused(found, chain.Unrelated, "certificate")
+        refused(found, chain.CertificateUntrusted, "certificate")
         assert found.vector["instance-identity"] == 99
 
 
@@ -234,12 +238,12 @@ def test_a_device_cannot_endorse_another(maker: Manufacturer, appraise: Appraise
         int.from_bytes(evidence_maker.private_scalar(theirs), "big"), ec.SECP256R1()
     )
     leaf = Forge().certificate(DEVICE_KEY, issuer=issuer.subject, by=key)
-    refused(appraise(certificates=[leaf, issuer]), chain.Unrelated, "certificate")
+    refused(appraise(certificates=[leaf, issuer]), chain.CertificateUntrusted, "certificate")
 
 
 def test_no_certificate_at_all_is_refused(appraise: Appraise) -> None:
-    refused(appraise(certificates=[]), chain.Unrelated, "certificate")
-    refused(appraise(chain=[]), chain.Unrelated, "certificate")
+    refused(appraise(certificates=[]), chain.CertificateUntrusted, "certificate")
+    refused(appraise(chain=[]), chain.CertificateUntrusted, "certificate")
 
 
 def by_forge(certificate: Callable[[Forge], x509.Certificate]) -> Appraisal:
@@ -256,14 +260,14 @@ def test_a_certificate_of_the_forge_itself_is_good() -> None:
 @pytest.mark.parametrize("days", [(-10, -1), (1, 10)], ids=["expired", "not-yet"])
 def test_a_certificate_out_of_its_time_is_refused(days: tuple[int, int]) -> None:
     found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, days=days))
-    error = refused(found, chain.Expired, "certificate")
+    error = refused(found, chain.CertificateExpired, "certificate")
     assert "valid from" in error.message
 
 
 def test_a_root_out_of_its_time_is_refused(maker: Manufacturer, appraise: Appraise) -> None:
     certificates = [maker.endorse(HUK)]
     late = NOW + timedelta(days=366 * 20)
-    refused(appraise(at=late, certificates=certificates), chain.Expired, "certificate")
+    refused(appraise(at=late, certificates=certificates), chain.CertificateExpired, "certificate")
     forge = Forge("trusted")
     old = forge.certificate(forge.key.public_key(), subject=forge.name, ca=True, days=(-20, -11))
     verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [old], clock=lambda: NOW)
@@ -274,12 +278,12 @@ def test_a_root_out_of_its_time_is_refused(maker: Manufacturer, appraise: Apprai
 @pytest.mark.parametrize("usage", ["key_agreement", "content_commitment", None])
 def test_a_key_for_something_else_is_refused(usage: str | None) -> None:
     found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, usage=usage))
-    refused(found, chain.WrongUsage, "certificate")
+    refused(found, chain.CertificateMisused, "certificate")
 
 
 def test_a_certificate_authoritys_key_signs_no_evidence() -> None:
     found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, ca=True))
-    refused(found, chain.WrongUsage, "certificate")
+    refused(found, chain.CertificateMisused, "certificate")
 
 
 @pytest.mark.parametrize(
@@ -296,12 +300,34 @@ def test_a_certificate_authoritys_key_signs_no_evidence() -> None:
 )
 def test_a_certificate_that_names_no_attester_is_refused(options: dict[str, Any]) -> None:
     found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, **options))
-    refused(found, chain.WrongUsage, "certificate")
+    refused(found, chain.CertificateMisused, "certificate")
 
 
 def test_a_key_on_another_curve_is_refused() -> None:
     key = ec.generate_private_key(ec.SECP384R1()).public_key()
-    refused(by_forge(lambda f: f.certificate(key)), chain.WrongUsage, "certificate")
+    refused(by_forge(lambda f: f.certificate(key)), chain.CertificateMisused, "certificate")
+
+
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
+def test_whatever_is_in_a_chain_ends_in_a_refusal() -> None:
+    """The certificates come from the same side as the evidence."""
+    forge = Forge("trusted")
+    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [forge.root], clock=lambda: NOW)
+    der = forge.certificate(DEVICE_KEY).public_bytes(Encoding.DER)
+    chance = random.Random(1)
+    read = 0
+    for at in range(len(der)):
+        for _ in range(3):
+            altered = bytearray(der)
+            altered[at] ^= chance.randrange(1, 256)
+            try:
+                certificate = x509.load_der_x509_certificate(bytes(altered))
+            except (ValueError, x509.InvalidVersion):
+                continue
+            read += 1
+            found = verifier.appraise(evidence(), NONCE, chain=[certificate])
+            assert not found.affirming and found.checks[-2].failure is not None
+    assert read > 500
 
 
 def test_a_revoked_certificate_is_refused(maker: Manufacturer, appraise: Appraise) -> None:
@@ -309,7 +335,7 @@ def test_a_revoked_certificate_is_refused(maker: Manufacturer, appraise: Apprais
     assert appraise(certificates=certificates, crls=[maker.crl()]).affirming
     maker.revoke(certificates[0].serial_number, "keyCompromise")
     found = appraise(certificates=certificates, crls=[maker.crl()])
-    refused(found, chain.Revoked, "certificate")
+    refused(found, chain.CertificateRevoked, "certificate")
     assert found.vector["instance-identity"] == 96
 
 
@@ -317,10 +343,12 @@ def test_an_old_or_forged_revocation_list_is_refused(
     maker: Manufacturer, appraise: Appraise, tmp_path: Path
 ) -> None:
     crl = maker.crl()
-    refused(appraise(crls=[crl], at=NOW + timedelta(days=8)), chain.Revoked, "certificate")
+    refused(
+        appraise(crls=[crl], at=NOW + timedelta(days=8)), chain.CertificateRevoked, "certificate"
+    )
     # Another authority of the same name.
     other = Manufacturer(tmp_path / "other", clock=lambda: NOW)
-    refused(appraise(crls=[other.crl()]), chain.Revoked, "certificate")
+    refused(appraise(crls=[other.crl()]), chain.CertificateRevoked, "certificate")
 
 
 # Freshness --------------------------------------------------------------------------------------
@@ -511,6 +539,12 @@ def test_measurements_and_versions_of_the_policy(appraise: Appraise) -> None:
         "TA version",
     )
     silent = evidence(ta={271: evidence_maker.GONE})
+    # A build that knows no version expects none.
+    raw = evidence_maker.reference()
+    raw["tas"][0]["version"] = ""
+    unknown = Reference.from_json(json.dumps(raw))
+    assert appraise(silent, reference=unknown).affirming
+    refused(appraise(reference=unknown), errors.VersionRefused, "TA version")
     refused(appraise(silent), errors.VersionRefused, "TA version")
     assert appraise(silent, toml=changed(versions, 'versions = "any"')).affirming
 
@@ -522,9 +556,9 @@ def test_a_model_that_is_not_listed_is_refused(appraise: Appraise) -> None:
     assert appraise(evidence(ta={-75012: []}), toml=listed).affirming
     two = evidence(ta={-75012: [evidence_maker.MODEL, bytes(32)]})
     found = appraise(two, toml=listed)
-    refused(found, errors.ModelRefused, "models")
+    refused(found, errors.ModelUnlisted, "models")
     assert found.vector["sourced-data"] == 96
-    refused(appraise(toml=section("models", "[]")), errors.ModelRefused, "models")
+    refused(appraise(toml=section("models", "[]")), errors.ModelUnlisted, "models")
 
 
 def test_evidence_without_keys_is_good_until_a_key_is_wanted(appraise: Appraise) -> None:
@@ -541,6 +575,21 @@ def test_each_refusal_is_met_above() -> None:
     names |= {kind.__name__ for kind in errors.ChainRefused.__subclasses__()}
     text = Path(__file__).read_text()
     assert {name for name in names - {"ChainRefused"} if f".{name}" not in text} == set()
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_altered_tokens_are_refused_and_never_raise(data: st.DataObject) -> None:
+    forge = Forge("trusted")
+    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [forge.root], clock=lambda: NOW)
+    chain_of = [forge.certificate(DEVICE_KEY)]
+    good = evidence()
+    at = data.draw(st.integers(0, len(good) - 1))
+    replaced = data.draw(st.binary(max_size=8))
+    token = good[:at] + replaced + good[at + len(replaced) :]
+    found = verifier.appraise(token, NONCE, chain=chain_of)
+    # The key id is not signed, and a token without it is good.
+    assert found.affirming == (token == good)
 
 
 def test_appraisal_never_raises(appraise: Appraise) -> None:

@@ -151,7 +151,7 @@ def test_what_is_no_toml_is_named_with_its_line() -> None:
 
 
 @given(st.data())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_no_other_exception_escapes_a_policy(data: st.DataObject) -> None:
     lines = DEFAULT.splitlines()
     for _ in range(data.draw(st.integers(1, 3))):
