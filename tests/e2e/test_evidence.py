@@ -375,6 +375,12 @@ def test_one_changed_byte_is_another_code_with_other_keys(
         assert look(one) == seen[10101]
 
 
+def test_a_build_elsewhere_is_the_same_code(built: Built, changed: Change) -> None:
+    elsewhere = changed()
+    assert elsewhere.tas[0].ta != built.tas[0].ta
+    assert ta.measure(elsewhere.tas[0].ta) == ta.measure(built.tas[0].ta)
+
+
 def test_another_uuid_has_other_keys(
     session: Session,
     changed: Change,
