@@ -29,6 +29,7 @@ VERBS = (
     "bench",
     "console",
     "down",
+    "destroy",
     "build",
     "inputs",
     "photos",

@@ -104,7 +104,8 @@ class Lab:
 
             def start() -> None:
                 guard.close()
-                machine.down()
+                # A device of its own, without what an earlier one stored.
+                machine.scrap()
                 pid = self._up(machine, cores)
                 if not self._settings.keep:
                     guard.enter_context(guarded(pid))
@@ -122,7 +123,7 @@ class Lab:
                     yield
                 finally:
                     if not self._settings.keep:
-                        machine.down()
+                        machine.scrap()
 
     def _adopt(self, machine: Machine) -> None:
         before = machine.status()

@@ -25,6 +25,13 @@ ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, str]]
 
 
+class Terminal(io.StringIO):
+    """Somebody who types this."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 @dataclass(frozen=True)
 class Prepared:
     flash: Path
@@ -226,6 +233,36 @@ def test_up_twice_and_down_for_people(run: Run, fake: Callable[[str], None]) -> 
         assert words in out
     assert run("down")[1] == "machine 'default' is down\n"
     assert run("down")[1] == "machine 'default' was down already\n"
+
+
+def test_destroy_asks_first(
+    run: Run, fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = paths.machine_dir("default")
+    assert run("destroy")[:2] == (0, "machine 'default' was not there\n")
+    assert run("up")[0] == 0
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    status, _, err = run("destroy")
+    assert status == 2 and "Nobody is there to ask" in err and "destroy --yes" in err
+    for answer in ("n\n", "\n", "", "yesterday\n"):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        status, _, err = run("destroy")
+        assert status == 2 and "was kept" in err
+    assert folder.is_dir() and run("status")[0] == 0
+
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    status, out, err = run("destroy")
+    assert (status, out) == (0, "machine 'default' is destroyed\n")
+    assert "its keys and its secure storage for good? [y/N]" in err
+    assert not folder.exists()
+
+
+def test_destroy_for_scripts(run: Run, fake: Callable[[str], None]) -> None:
+    gone = {"machine": "default", "state": "down"}
+    assert run("up")[0] == 0
+    assert json.loads(run("destroy", "--yes", "--json")[1]) == {**gone, "destroyed": True}
+    assert json.loads(run("destroy", "--yes", "--json")[1]) == {**gone, "destroyed": False}
 
 
 def test_more_cores_than_the_host_has_is_said(
