@@ -222,6 +222,7 @@ def nested(depth: int) -> bytes:
         pytest.param(claims_of_size(CLAIMS_MAX), id="largest"),
         pytest.param(nested(8), id="deepest"),
         pytest.param(b"\xa1\x01\x9f\x01\x02\xff", id="indefinite-array"),
+        pytest.param(b"\xa2\x01\xd8\x3d\x80\x02\xf6", id="tag-of-an-empty-array"),
     ],
 )
 def test_claims_that_are_one_map_are_taken(session: Session, claims: bytes) -> None:
@@ -237,6 +238,8 @@ def test_claims_that_are_one_map_are_taken(session: Session, claims: bytes) -> N
         pytest.param(b"\xa0\xa0", id="two-maps"),
         pytest.param(b"\xa0\x00", id="trailing-byte"),
         pytest.param(b"\xa1\x01\x02\xff", id="trailing-break"),
+        pytest.param(b"\xa0\xc5\x9f\xff", id="trailing-tagged-empty-array"),
+        pytest.param(b"\xc5\x80", id="tagged-empty-array"),
         pytest.param(b"\x80", id="array"),
         pytest.param(b"\x01", id="integer"),
         pytest.param(b"\x41\xa0", id="byte-string-with-a-map"),
