@@ -28,7 +28,7 @@ _VERSION = b"gpd.ta.version"
 _TEXT_LIMIT = 256
 _DF_1_PIE = 0x08000000
 # What the library raises on a damaged file, depending on where it stumbles.
-_DAMAGED = (
+DAMAGED = (
     *(ELFError, ConstructError, OSError, ValueError, LookupError, AttributeError, TypeError),
     *(ArithmeticError, MemoryError, RecursionError),
 )
@@ -136,7 +136,7 @@ def _opened(path: Path) -> Iterator[ELFFile]:
     with path.open("rb") as file:
         try:
             yield ELFFile(file)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise ElfError(f"{path} is no sound ELF file: {error}") from error
 
 

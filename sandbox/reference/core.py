@@ -11,11 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
+from sandbox.devkit.elf import DAMAGED
 from sandbox.errors import UserError
 
 _START = "__text_start"
@@ -78,5 +77,5 @@ def _symbols(path: Path) -> dict[str, int]:
             if not isinstance(table, SymbolTableSection):
                 raise MeasurementError(f"{path} has no symbols")
             return {symbol.name: symbol["st_value"] for symbol in table.iter_symbols()}
-        except (ELFError, ConstructError, ValueError, LookupError, TypeError) as error:
+        except DAMAGED as error:
             raise MeasurementError(f"{path} is no sound ELF file: {error}") from error

@@ -17,13 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import UUID
 
-from elftools.common.exceptions import ELFError
-from elftools.construct import ConstructError
 from elftools.elf.constants import P_FLAGS
 from elftools.elf.dynamic import DynamicSegment
 from elftools.elf.elffile import ELFFile
 
 from sandbox.devkit import signed
+from sandbox.devkit.elf import DAMAGED
 from sandbox.reference.core import MeasurementError
 
 PAGE = 4096
@@ -75,14 +74,9 @@ def parse(data: bytes) -> TaMeasurement:
     image = data[len(data) - header.image_size :]
     try:
         found = sorted(_regions(image), key=lambda region: (len(region), region))
-    except (
-        ELFError,
-        ConstructError,
-        LookupError,
-        TypeError,
-        AttributeError,
-        struct.error,
-    ) as error:
+    except ValueError:
+        raise
+    except DAMAGED as error:
         raise ValueError(f"no sound ELF file: {error}") from None
     return TaMeasurement(header.uuid, hashlib.sha256(binaries + b"".join(found)).digest())
 

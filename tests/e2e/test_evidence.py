@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """OP-TEE patch 0006: what evidence says, who gets which keys, and what is refused."""
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,8 +21,11 @@ from device import Device
 
 from sandbox.build import recipe
 from sandbox.devkit.build import Built
+from sandbox.devkit.push import push
 from sandbox.log import SilentProgress
+from sandbox.machine import flash
 from sandbox.machine.machine import Machine
+from sandbox.machine.start import guarded
 from sandbox.reference import core, ta
 from sandbox.tee import (
     MemrefIn,
@@ -34,6 +38,7 @@ from sandbox.tee import (
     ValueIn,
     ValueOut,
 )
+from sandbox.testing.lab import ImagesFor
 
 FOLDER = Path(__file__).with_name("evidence_ta")
 TA = UUID("835a053a-67d6-4491-a18f-b691aea64a86")
@@ -53,8 +58,13 @@ Open = Callable[..., Session]
 
 
 @pytest.fixture(scope="module")
-def device() -> Device:
-    return Device(bytes(16))
+def device(machine: Machine) -> Device:
+    """As the factory knows it that programmed its one-time memory."""
+    return device_of(machine)
+
+
+def device_of(machine: Machine) -> Device:
+    return Device(flash.hardware_unique_key(machine.folder.flash))
 
 
 @pytest.fixture(scope="module")
@@ -212,6 +222,7 @@ def nested(depth: int) -> bytes:
         pytest.param(claims_of_size(CLAIMS_MAX), id="largest"),
         pytest.param(nested(8), id="deepest"),
         pytest.param(b"\xa1\x01\x9f\x01\x02\xff", id="indefinite-array"),
+        pytest.param(b"\xa2\x01\xd8\x3d\x80\x02\xf6", id="tag-of-an-empty-array"),
     ],
 )
 def test_claims_that_are_one_map_are_taken(session: Session, claims: bytes) -> None:
@@ -227,6 +238,8 @@ def test_claims_that_are_one_map_are_taken(session: Session, claims: bytes) -> N
         pytest.param(b"\xa0\xa0", id="two-maps"),
         pytest.param(b"\xa0\x00", id="trailing-byte"),
         pytest.param(b"\xa1\x01\x02\xff", id="trailing-break"),
+        pytest.param(b"\xa0\xc5\x9f\xff", id="trailing-tagged-empty-array"),
+        pytest.param(b"\xc5\x80", id="tagged-empty-array"),
         pytest.param(b"\x80", id="array"),
         pytest.param(b"\x01", id="integer"),
         pytest.param(b"\x41\xa0", id="byte-string-with-a-map"),
@@ -375,6 +388,12 @@ def test_one_changed_byte_is_another_code_with_other_keys(
         assert look(one) == seen[10101]
 
 
+def test_a_build_elsewhere_is_the_same_code(built: Built, changed: Change) -> None:
+    elsewhere = changed()
+    assert elsewhere.tas[0].ta != built.tas[0].ta
+    assert ta.measure(elsewhere.tas[0].ta) == ta.measure(built.tas[0].ta)
+
+
 def test_another_uuid_has_other_keys(
     session: Session,
     changed: Change,
@@ -410,17 +429,58 @@ def test_sessions_on_several_cores_at_once(machine: Machine, built: Built, devic
     assert len(set().union(*(seeds for _, seeds in answers))) == 1
 
 
-def test_a_boot_changes_the_seed_and_nothing_else(
-    fresh_machine: Machine, session: Session, build_ta: Callable[[Path], Built]
-) -> None:
-    from sandbox.devkit.push import push
+@dataclass(frozen=True)
+class Boot:
+    claims: dict[int, Any]
+    seed: bytes
+    seen: Seen
 
-    push(fresh_machine, build_ta(FOLDER))
-    with TEEContext(fresh_machine) as context, context.open_session(TA) as one:
-        after, before = payload(token(one)), payload(token(session))
-        assert after.pop(BOOTSEED) != before.pop(BOOTSEED)
-        assert after == before
-        assert look(one) == look(session)
+
+@contextlib.contextmanager
+def booted(machine: Machine, images_for: ImagesFor, built: Built) -> Iterator[Boot]:
+    status, started = machine.up(
+        images_for(2), cores=2, memory_mib=512, timeout_s=180.0, progress=SilentProgress()
+    )
+    assert started and status.record is not None and status.record.qemu is not None
+    with guarded(status.record.qemu.pid):
+        push(machine, built)
+        with TEEContext(machine) as context, context.open_session(TA) as one:
+            claims = payload(token(one, claims=CLAIMS))
+            yield Boot(claims, claims.pop(BOOTSEED), look(one))
+    machine.down()
+
+
+def test_a_boot_changes_the_seed_and_nothing_else(
+    sandbox_images: ImagesFor,
+    build_ta: Callable[[Path], Built],
+    tmp_path: Path,
+    machine: Machine,
+    session: Session,
+) -> None:
+    """One device twice, its core each time at another random address; and the session's."""
+    built = build_ta(FOLDER)
+    third = Machine("boots", tmp_path / "boots")
+    boots = []
+    try:
+        for _ in range(2):
+            with booted(third, sandbox_images, built) as boot:
+                boots.append(boot)
+        first, second = boots
+        mine = device_of(third)
+        assert first.claims[UEID] == mine.ueid
+        assert first.seen.key == mine.ta_key(TA, first.seen.measurement, b"sealing")
+    finally:
+        third.destroy()
+    assert first.claims == second.claims
+    assert first.seen == second.seen
+    assert first.seed != second.seed
+    # Another device: the same code with other keys.
+    here = payload(token(session, claims=CLAIMS))
+    assert here.pop(BOOTSEED) not in (first.seed, second.seed)
+    assert here.pop(UEID) == device_of(machine).ueid != first.claims.pop(UEID)
+    assert here == first.claims
+    assert measurement(session) == first.seen.measurement
+    assert key(session) != first.seen.key
 
 
 # Memory ----------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A TA that hands its calls on to the pseudo-TA "evidence" as they are: command,
- * parameters, and their types.
+ * A TA that hands its calls on to the pseudo-TA "evidence" as they are:
+ * command, parameters, and their types.
  */
 #ifndef EVIDENCE_TA_H
 #define EVIDENCE_TA_H
