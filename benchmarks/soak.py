@@ -19,9 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import paths
-from sandbox.commands.detect import DEFAULT_MODEL, Model, Worker, owned_model
+from sandbox.commands.detect import DEFAULT_MODEL
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
+from sandbox.owner.client import Client, Model, owned_model
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
 from sandbox.tee import TEEContext
@@ -62,13 +63,13 @@ def look(
 ) -> None:
     try:
         with machine.guest() as guest, Session(Machine.service(guest), GUEST_SHARE) as session:
-            worker = Worker(session, Share(machine.share), model)
-            worker.prepare(f"soak-{index}")
+            client = Client(session, Share(machine.share), model)
+            client.prepare(f"soak-{index}")
             while not end.is_set():
                 for photo, digest in expected.items():
-                    result = worker.detect(photo.read_bytes(), 0.5, {})
+                    result = client.detect(photo.read_bytes(), 0.5, {})
                     tally.photos += 1
-                    if result.output_digest.hex() != digest:
+                    if result.origin.output_digest.hex() != digest:
                         tally.wrong.append(photo.name)
                     if end.is_set():
                         return

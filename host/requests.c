@@ -19,7 +19,7 @@
 #define SLOT_DATA	1
 #define SLOT_MODEL	2
 /* CML_HEADER_SIZE of ta/core/header.h */
-#define HEADER_SIZE	48
+#define HEADER_SIZE	72
 #define WORKERS_MAX	256
 
 /* Why a request failed: the TEE, or this program. */

@@ -8,7 +8,7 @@ from enum import IntEnum
 from uuid import UUID
 
 TA_UUID = UUID("2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720")
-ABI_VERSION = 2
+ABI_VERSION = 3
 ERROR_BASE = 0x80C40000
 
 PUSH_MAX_BYTES = 256 * 1024
@@ -17,13 +17,14 @@ RESULT_MAX_BYTES = 16384
 WRAPPED_KEY_BYTES = 113
 
 # The header of a sealed file, as the struct module reads it: magic, kind, reserved, score
-# threshold in 1/1000, key id, request id, plaintext length.
-HEADER_FORMAT = ">4sBBH16s16sQ"
-HEADER_BYTES = 48
+# threshold in 1/1000, key id, version or sequence number, plaintext length, name or digest.
+HEADER_FORMAT = ">4sBBH16sQQ32s"
+HEADER_BYTES = 72
+MODEL_NAME_MAX_BYTES = 32
 # That, and the header of the stream: what tells a sealed model from any other.
-MODEL_SOURCE_BYTES = 88
+MODEL_SOURCE_BYTES = 112
 WORK_MAX_MS = 1000
-HEADER_MAGIC = b"CML1"
+HEADER_MAGIC = b"CML2"
 PHOTO_MAX_BYTES = 64 << 20
 MODEL_MAX_BYTES = 12 << 20
 TENSORS_MAX_BYTES = 16 << 20
@@ -64,12 +65,15 @@ class Status(IntEnum):
     NO_MEMORY = 2
     BAD_STATE = 3
     CRYPTO = 4
+    STORAGE = 5
+    STORAGE_DAMAGED = 6
     HEADER_MALFORMED = 10
     HEADER_KIND = 11
     HEADER_LIMIT = 12
     KEY_MISSING = 20
     KEY_UNWRAP = 21
     KEY_MALFORMED = 22
+    KEY_REPLAYED = 23
     STREAM_HEADER = 30
     STREAM_WRONG_KEY = 31
     STREAM_CONTEXT = 32
@@ -93,6 +97,8 @@ class Status(IntEnum):
     JPEG_TOO_LARGE = 74
     JPEG_PROGRESSIVE_TOO_LARGE = 75
     TENSORS_SIZE = 80
+    REQUEST_REPLAYED = 81
+    REQUEST_MODEL = 82
     RESULT_MISSING = 90
 
     @property
@@ -106,12 +112,15 @@ STATUS_SENTENCES = {
     "NO_MEMORY": "not enough secure memory",
     "BAD_STATE": "command out of order for this session",
     "CRYPTO": "the cryptographic implementation failed",
+    "STORAGE": "secure storage does not answer",
+    "STORAGE_DAMAGED": "secure storage was altered, or put back to an older state",
     "HEADER_MALFORMED": "sealed file header is malformed",
     "HEADER_KIND": "sealed file is of another kind than expected",
     "HEADER_LIMIT": "sealed file announces a size over the limit",
     "KEY_MISSING": "no key is provisioned in this slot",
     "KEY_UNWRAP": "wrapped key is not for this TA or was altered",
     "KEY_MALFORMED": "wrapped key message is malformed",
+    "KEY_REPLAYED": "key message answers no open challenge of this session",
     "STREAM_HEADER": "stream header is malformed",
     "STREAM_WRONG_KEY": "sealed with another key than provisioned",
     "STREAM_CONTEXT": "first segment is not authentic: other associated data, or altered",
@@ -135,5 +144,7 @@ STATUS_SENTENCES = {
     "JPEG_TOO_LARGE": "JPEG is over a limit: pixels, side, scans",
     "JPEG_PROGRESSIVE_TOO_LARGE": "progressive JPEG needs more secure memory than there is",
     "TENSORS_SIZE": "tensors are not of the sizes that the model takes",
+    "REQUEST_REPLAYED": "request's number is not above that of an earlier one",
+    "REQUEST_MODEL": "request names another model than the one that is loaded",
     "RESULT_MISSING": "no result is waiting in this session",
 }

@@ -77,8 +77,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def _subject(args: argparse.Namespace) -> "Subject":
     from sandbox.commands.bench_steps import Subject
-    from sandbox.commands.detect import DEFAULT_MODEL, Model
+    from sandbox.commands.detect import DEFAULT_MODEL
     from sandbox.owner import keys
+    from sandbox.owner.client import Model
 
     model_path = args.model or paths.project_dir() / DEFAULT_MODEL
     photo = args.photo or paths.project_dir() / _PHOTO

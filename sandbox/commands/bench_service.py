@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.bench.figures import Figure, figure
-from sandbox.commands.detect import MAX_SESSIONS, Model, Worker, detect
+from sandbox.commands.detect import MAX_SESSIONS, detect
 from sandbox.errors import GuestError
 from sandbox.log import Progress, SilentProgress, Step
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
+from sandbox.owner.client import Client, Model
 from sandbox.owner.results import Result
 from sandbox.owner.service import Session, TaInfo
 from sandbox.owner.share import Share
@@ -42,15 +43,15 @@ class Asked:
 class Service:
     """A session of the inference TA, with keys and a model."""
 
-    def __init__(self, session: Session, worker: Worker) -> None:
+    def __init__(self, session: Session, client: Client) -> None:
         self._session = session
-        self._worker = worker
+        self._client = client
 
     def ask(self, photo: bytes, workers: int = 1) -> Asked:
         self._session.workers(workers)
         timings: dict[str, float] = {}
         began = time.perf_counter()
-        result = self._worker.detect(photo, _THRESHOLD, timings)
+        result = self._client.detect(photo, _THRESHOLD, timings)
         timings["total"] = (time.perf_counter() - began) * 1000
         return Asked({name: ms / 1000 for name, ms in timings.items()}, result)
 
@@ -69,11 +70,11 @@ def service(machine: Machine, model: Model, progress: Progress) -> Iterator[Serv
         machine.guest() as guest,
         Session(Machine.service(guest), GUEST_SHARE) as session,
     ):
-        worker = Worker(session, Share(machine.share), model)
+        client = Client(session, Share(machine.share), model)
         with progress.step("session, keys and model"):
-            worker.prepare(SESSION)
+            client.prepare(SESSION)
         try:
-            yield Service(session, worker)
+            yield Service(session, client)
         finally:
             session.close_session(SESSION)
 

@@ -19,12 +19,13 @@ from sandbox.build import images
 from sandbox.commands import bench_service
 from sandbox.commands.bench_service import MIB
 from sandbox.commands.context import Context
-from sandbox.commands.detect import MAX_SESSIONS, Model
+from sandbox.commands.detect import MAX_SESSIONS
 from sandbox.log import Progress
 from sandbox.machine import qemu_v8
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.folder import check_name
 from sandbox.machine.machine import Machine, State
+from sandbox.owner.client import Model
 from sandbox.owner.service import Session, TaError
 
 # What each sample of a layer takes at least, for a clock of milliseconds.

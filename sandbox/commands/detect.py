@@ -2,15 +2,13 @@
 """sandbox detect: seal photos, have the TA look at them, open and check what it says."""
 
 import argparse
-import functools
-import hashlib
 import json
 import os
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,18 +21,16 @@ from sandbox.log import Progress
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
-from sandbox.owner import draw, keys, results, sealed_file
-from sandbox.owner.results import Result, TensorResult
-from sandbox.owner.sealed_file import Sealed
+from sandbox.owner import draw
+from sandbox.owner.client import Client, Model, owned_model, read
+from sandbox.owner.results import Result
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
-from sandbox.tee_abi import TENSORS_MAX_BYTES
 
 DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
 # While one waits for the share or the client, the other computes; cores that are idle help both.
 MAX_SESSIONS = 2
 WORKERS_MAX = 256
-RESULT_MAX_BYTES = 1 << 16
 _POLL_S = 0.2
 
 
@@ -89,30 +85,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.set_defaults(run=run)
 
 
-@dataclass(frozen=True)
-class Model:
-    """A model and the key of the one who owns it."""
-
-    name: str
-    data: bytes
-    key: bytes
-
-    @property
-    def digest(self) -> bytes:
-        return hashlib.sha256(self.data).digest()
-
-    @functools.cached_property
-    def sealed(self) -> bytes:
-        """Once: sessions that send the same sealed file share the model in secure memory."""
-        return sealed_file.seal_model(self.key, self.data).data
-
-
-def owned_model(path: Path) -> Model:
-    """With the key that this user has as an owner of models."""
-    key = keys.kept_key(paths.state_dir() / "owners" / "model.key")
-    return Model(path.stem, read(path), key)
-
-
 @dataclass
 class Outcome:
     photo: Path
@@ -121,95 +93,6 @@ class Outcome:
     timings_ms: dict[str, float] = field(default_factory=dict)
     picture: Path | None = None
     done: threading.Event = field(default_factory=threading.Event)
-
-
-class _Timer:
-    """Notes how long each part took."""
-
-    def __init__(self, into: dict[str, float]) -> None:
-        self._into = into
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self._into[name] = (now - self._last) * 1000
-        self._last = now
-
-
-class Worker:
-    """One session of the TA, and the owners' side of it."""
-
-    def __init__(self, session: Session, share: Share, model: Model, *, workers: int = 0) -> None:
-        """`workers`: how many cores may work on one photo; 0: all."""
-        self._session = session
-        self._workers = workers
-        self._share = share
-        self._model = model
-        # Fresh for each run: nothing sealed for an earlier one opens with it.
-        self._data_key = keys.new_key()
-
-    def prepare(self, name: str) -> None:
-        info = self._session.attach(name)
-        self._session.workers(self._workers)
-        self._provision(keys.Slot.DATA, self._data_key, info.public_key)
-        if info.model_digest == self._model.digest:
-            return
-        self._provision(keys.Slot.MODEL, self._model.key, info.public_key)
-        path = self._share.put(self._model.sealed, "model")
-        try:
-            self._session.load_model(path)
-        finally:
-            self._share.drop(path)
-
-    def _provision(self, slot: keys.Slot, key: bytes, public_key: bytes) -> None:
-        path = self._share.put(keys.wrap(key, slot, public_key), "key")
-        try:
-            self._session.provision(slot.name.lower(), path)
-        finally:
-            self._share.drop(path)
-
-    def detect(self, photo: bytes, threshold: float, timings_ms: dict[str, float]) -> Result:
-        timer = _Timer(timings_ms)
-        sealed = sealed_file.seal_photo(self._data_key, photo, score_threshold=threshold)
-        answer = self._ask(sealed, RESULT_MAX_BYTES, timer)
-        result = results.open_result(self._data_key, sealed, answer)
-        self._note(result.model_digest, result.timings_us, timer, timings_ms)
-        return result
-
-    def run(self, inputs: bytes, timings_ms: dict[str, float]) -> TensorResult:
-        """`inputs`: all of the model's, in its order, one after another."""
-        timer = _Timer(timings_ms)
-        sealed = sealed_file.seal_tensors(self._data_key, inputs)
-        answer = self._ask(sealed, TENSORS_MAX_BYTES + RESULT_MAX_BYTES, timer)
-        result = results.open_tensor_result(self._data_key, sealed, answer)
-        self._note(result.model_digest, result.timings_us, timer, timings_ms)
-        return result
-
-    def _ask(self, sealed: Sealed, limit: int, timer: _Timer) -> bytes:
-        """The sealed result of at most `limit` bytes."""
-        request = self._share.put(sealed.data, "request")
-        answer = self._share.new_path("result")
-        try:
-            timer.lap("seal")
-            self._session.infer(request, answer)
-            timer.lap("service")
-            return self._share.take(answer, limit)
-        finally:
-            self._share.drop(request)
-            self._share.drop(answer)
-
-    def _note(
-        self,
-        model_digest: bytes,
-        timings_us: Mapping[str, int],
-        timer: _Timer,
-        timings_ms: dict[str, float],
-    ) -> None:
-        timer.lap("open")
-        if model_digest != self._model.digest:
-            raise results.ResultError("the result was made with another model than the one sent")
-        for name, microseconds in timings_us.items():
-            timings_ms[name.removesuffix("_us")] = microseconds / 1000
 
 
 def _work(
@@ -225,36 +108,29 @@ def _work(
     """Take photos until there are none. Returns why this worker could not begin."""
     try:
         with Session(Machine.service(guest), GUEST_SHARE) as session:
-            worker = Worker(session, Share(machine.share), model, workers=workers)
+            client = Client(session, Share(machine.share), model, workers=workers)
             with progress.step(f"session {index + 1}: keys and model"):
-                worker.prepare(f"detect-{index}")
+                client.prepare(f"detect-{index}")
             while True:
                 try:
                     outcome = waiting.get_nowait()
                 except queue.Empty:
                     return None
-                _look(worker, outcome, threshold, progress)
+                _look(client, outcome, threshold, progress)
     except Exception as error:
         return error
 
 
-def _look(worker: Worker, outcome: Outcome, threshold: float, progress: Progress) -> None:
+def _look(client: Client, outcome: Outcome, threshold: float, progress: Progress) -> None:
     begin = time.perf_counter()
     try:
         with progress.step(str(outcome.photo)):
-            outcome.result = worker.detect(read(outcome.photo), threshold, outcome.timings_ms)
+            outcome.result = client.detect(read(outcome.photo), threshold, outcome.timings_ms)
     except SandboxError as error:
         outcome.error = error
     finally:
         outcome.timings_ms["total"] = (time.perf_counter() - begin) * 1000
         outcome.done.set()
-
-
-def read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from error
 
 
 def detect(
@@ -320,13 +196,17 @@ def _as_json(outcome: Outcome, model: Model) -> dict[str, Any]:
         "height": result.height,
         "model": {
             "name": model.name,
-            "sha256": result.model_digest.hex(),
-            "output_sha256": result.output_digest.hex(),
+            "version": result.origin.model_version,
+            "sha256": result.origin.model_digest.hex(),
+            "output_sha256": result.origin.output_digest.hex(),
         },
         "detections": [
             {"label": d.label, "score": round(d.score, 6), "box": [round(v, 3) for v in d.box]}
             for d in result.detections
         ],
+        "device": str(result.origin.device),
+        "request_sha256": result.origin.request_digest.hex(),
+        "counter": result.origin.counter,
         "timings_ms": {name: round(value, 3) for name, value in outcome.timings_ms.items()},
     }
     if outcome.picture is not None:

@@ -9,13 +9,14 @@ from typing import Any
 
 from sandbox.build import recipe
 from sandbox.commands.context import Context
-from sandbox.commands.detect import Worker, owned_model, worker_count
+from sandbox.commands.detect import worker_count
 from sandbox.commands.watched import watched
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.model import arrays, report
 from sandbox.model.arrays import Array
 from sandbox.model.report import Cpu, Report, Tensor
+from sandbox.owner.client import Client, owned_model
 from sandbox.owner.results import TensorResult
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
@@ -79,11 +80,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
         machine.guest() as guest,
         Session(Machine.service(guest), GUEST_SHARE) as session,
     ):
-        worker = Worker(session, Share(machine.share), model, workers=args.workers)
+        client = Client(session, Share(machine.share), model, workers=args.workers)
         with context.progress.step("keys and model"):
-            worker.prepare(SESSION)
+            client.prepare(SESSION)
         with context.progress.step(str(args.model)):
-            result = worker.run(inputs, timings_ms)
+            result = client.run(inputs, timings_ms)
     found = _outputs(planned, result, dequantize=args.dequantize)
     if args.output is not None:
         arrays.save(args.output, found)
@@ -109,8 +110,8 @@ def _as_json(
     described: dict[str, Any] = {
         "model": {
             "name": name,
-            "sha256": result.model_digest.hex(),
-            "output_sha256": result.output_digest.hex(),
+            "sha256": result.origin.model_digest.hex(),
+            "output_sha256": result.origin.output_digest.hex(),
         },
         "outputs": [
             {

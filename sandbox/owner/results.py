@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Results: COSE_Encrypt0 around a CBOR map, opened and checked by the data owner."""
 
+import dataclasses
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
+from uuid import UUID
 
 import cbor2
 from cwt import COSE, COSEKey
@@ -27,8 +30,45 @@ class ResultError(GuestError):
 
 
 def _check_version(version: object) -> None:
-    if version != 1:
-        raise ResultError(f"result of version {version!r}; this client knows 1")
+    if version != 2:
+        raise ResultError(f"result of version {version!r}; this client knows 2")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Which request a result is of, and who computed it with what."""
+
+    request_digest: bytes
+    sequence: int
+    model_name: str
+    model_version: int
+    model_digest: bytes
+    output_digest: bytes  # SHA-256 over all output tensors
+    device: UUID
+    ta_version: str
+    counter: int  # no two results of a device have the same; higher is later in its session
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Self:
+        _check_version(fields["v"])
+        model = fields["model"]
+        origin = cls(
+            fields["request"],
+            fields["sequence"],
+            model["name"],
+            model["version"],
+            model["digest"],
+            fields["output"],
+            UUID(bytes=fields["device"]),
+            fields["ta"],
+            fields["counter"],
+        )
+        kinds = (bytes, int, str, int, bytes, bytes, UUID, str, int)
+        values = (getattr(origin, field.name) for field in dataclasses.fields(origin))
+        for value, kind in zip(values, kinds, strict=True):
+            if type(value) is not kind:
+                raise TypeError(f"{value!r} is no {kind.__name__}")
+        return origin
 
 
 @dataclass(frozen=True)
@@ -42,9 +82,7 @@ class Detection:
 
 @dataclass(frozen=True)
 class Result:
-    request_id: bytes
-    model_digest: bytes
-    output_digest: bytes
+    origin: Origin
     width: int
     height: int
     timings_us: dict[str, int]
@@ -55,15 +93,12 @@ class Result:
         try:
             # Zeros follow the map, which hide how long it is.
             fields: dict[str, Any] = cbor2.load(io.BytesIO(data))
-            _check_version(fields["v"])
             detections = tuple(
                 Detection(label, class_id, score, (box[0], box[1], box[2], box[3]))
                 for label, class_id, score, box in fields["detections"]
             )
             return cls(
-                fields["request"],
-                fields["model"],
-                fields["output"],
+                Origin.from_fields(fields),
                 fields["width"],
                 fields["height"],
                 dict(fields["timings"]),
@@ -86,9 +121,7 @@ class Output:
 
 @dataclass(frozen=True)
 class TensorResult:
-    request_id: bytes
-    model_digest: bytes
-    output_digest: bytes
+    origin: Origin
     timings_us: dict[str, int]
     outputs: tuple[Output, ...]
 
@@ -96,7 +129,6 @@ class TensorResult:
     def from_cbor(cls, data: bytes) -> Self:
         try:
             fields: dict[str, Any] = cbor2.loads(data)
-            _check_version(fields["v"])
             outputs = tuple(
                 Output(
                     output["type"],
@@ -108,9 +140,7 @@ class TensorResult:
                 for output in fields["outputs"]
             )
             return cls(
-                fields["request"],
-                fields["model"],
-                fields["output"],
+                Origin.from_fields(fields),
                 dict(fields["timings"]),
                 outputs,
             )
@@ -135,7 +165,7 @@ def _open(key: bytes, request: Sealed, sealed_result: bytes) -> bytes:
     result_key = derive(key, b"cml-result-v1", KEY_BYTES)
     cose_key = COSEKey.new({_KTY: _SYMMETRIC, _ALG: _A256GCM, _K: result_key})
     try:
-        plain: bytes = COSE.new().decode(sealed_result, cose_key, external_aad=request.binding)
+        plain: bytes = COSE.new().decode(sealed_result, cose_key, external_aad=request.digest)
     except (CWTError, ValueError) as error:
         raise ResultError(
             "the sealed result does not open: it was altered, or belongs to another request"
@@ -147,6 +177,10 @@ _AnyResult = TypeVar("_AnyResult", Result, TensorResult)
 
 
 def _checked(result: _AnyResult, request: Sealed) -> _AnyResult:
-    if result.request_id != request.header.request_id:
+    origin, header = result.origin, request.header
+    # What follows from the keys already: said again by whoever holds them.
+    if (origin.request_digest, origin.sequence) != (request.digest, header.number):
         raise ResultError("the result names another request than the one it was sealed for")
+    if origin.model_digest != header.subject:
+        raise ResultError("the result was made with another model than the request names")
     return result

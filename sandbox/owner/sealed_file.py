@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sealed files: a 48-byte header and a Tink stream (docs/wire-formats.md, ta/core/header.h)."""
+"""Sealed files: a 72-byte header and a Tink stream (docs/wire-formats.md, ta/core/header.h)."""
 
 import functools
 import hashlib
 import io
-import os
+import re
 import struct
 from dataclasses import dataclass
 
@@ -19,6 +19,7 @@ from sandbox.tee_abi import (
     HEADER_FORMAT,
     HEADER_MAGIC,
     MODEL_MAX_BYTES,
+    MODEL_NAME_MAX_BYTES,
     PHOTO_MAX_BYTES,
     TENSORS_MAX_BYTES,
     Kind,
@@ -26,7 +27,7 @@ from sandbox.tee_abi import (
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 16
-REQUEST_ID_BYTES = 16
+DIGEST_BYTES = 32
 SEGMENT_BYTES = 65536
 
 _HEADER = struct.Struct(HEADER_FORMAT)
@@ -58,8 +59,11 @@ class Header:
 
     kind: Kind
     key_id: bytes
-    request_id: bytes
+    # A model's version; of a request, its sequence number under its key.
+    number: int
     plaintext_bytes: int
+    # A model's name and zeros; of a request, SHA-256 of the model that may see it.
+    subject: bytes
     score_threshold_permille: int = 0
 
     def pack(self) -> bytes:
@@ -69,18 +73,19 @@ class Header:
             0,
             self.score_threshold_permille,
             self.key_id,
-            self.request_id,
+            self.number,
             self.plaintext_bytes,
+            self.subject,
         )
 
     @classmethod
     def unpack(cls, data: bytes) -> "Header":
         if len(data) < HEADER_BYTES or not data.startswith(HEADER_MAGIC):
-            raise SealedFileError("not a sealed file: it does not begin with CML1")
-        _, kind, reserved, threshold, key, request, length = _HEADER.unpack_from(data)
+            raise SealedFileError("not a sealed file: it does not begin with CML2")
+        _, kind, reserved, threshold, key, number, length, subject = _HEADER.unpack_from(data)
         if reserved or kind not in tuple(Kind):
             raise SealedFileError(f"sealed file of an unknown kind ({kind}, {reserved})")
-        return cls(Kind(kind), key, request, length, threshold)
+        return cls(Kind(kind), key, number, length, subject, threshold)
 
 
 @functools.cache
@@ -153,14 +158,18 @@ class Sealed:
     def data(self) -> bytes:
         return self.header.pack() + self.stream
 
-    @property
-    def binding(self) -> bytes:
-        """external_aad of the result: the header and the digest of the stream."""
-        return self.header.pack() + hashlib.sha256(self.stream).digest()
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """Names the request; what its result is bound to."""
+        return hashlib.sha256(self.data).digest()
 
 
 def _seal(header: Header, key: bytes, plain: bytes) -> Sealed:
     limit = _MAX_BYTES[header.kind]
+    if not 1 <= header.number < 1 << 64:
+        raise SealedFileError(f"{header.number} is not within 1 to 2^64 - 1")
+    if len(header.subject) != DIGEST_BYTES:
+        raise SealedFileError(f"a model's digest has 32 bytes, not {len(header.subject)}")
     if not 1 <= len(plain) <= limit:
         raise SealedFileError(
             f"a {header.kind.name.lower()} has 1 byte to {limit >> 20} MiB, not {len(plain)} bytes"
@@ -168,20 +177,45 @@ def _seal(header: Header, key: bytes, plain: bytes) -> Sealed:
     return Sealed(header, seal_stream(key, header.pack(), plain))
 
 
-def seal_photo(key: bytes, jpeg: bytes, *, score_threshold: float) -> Sealed:
-    """`score_threshold`: detections below it are left out, 0.001 to 1."""
+def seal_photo(
+    key: bytes, jpeg: bytes, *, score_threshold: float, sequence: int, model_digest: bytes
+) -> Sealed:
+    """For the eyes of one model.
+
+    `score_threshold`: detections below it are left out, 0.001 to 1. `sequence`: from 1, and higher
+    than any before under this key.
+    """
     permille = round(score_threshold * 1000)
     if not 1 <= permille <= 1000:
         raise SealedFileError(f"score threshold {score_threshold} is not within 0.001 to 1")
-    header = Header(Kind.PHOTO, key_id(key), os.urandom(REQUEST_ID_BYTES), len(jpeg), permille)
+    header = Header(Kind.PHOTO, key_id(key), sequence, len(jpeg), model_digest, permille)
     return _seal(header, key, jpeg)
 
 
-def seal_tensors(key: bytes, inputs: bytes) -> Sealed:
-    """`inputs`: all of the model's, in its order, one after another."""
-    header = Header(Kind.TENSORS, key_id(key), os.urandom(REQUEST_ID_BYTES), len(inputs))
+def seal_tensors(key: bytes, inputs: bytes, *, sequence: int, model_digest: bytes) -> Sealed:
+    """`inputs`: all of the model's, in its order, one after another. Else as `seal_photo`."""
+    header = Header(Kind.TENSORS, key_id(key), sequence, len(inputs), model_digest)
     return _seal(header, key, inputs)
 
 
-def seal_model(key: bytes, tflite: bytes) -> Sealed:
-    return _seal(Header(Kind.MODEL, key_id(key), bytes(REQUEST_ID_BYTES), len(tflite)), key, tflite)
+_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{MODEL_NAME_MAX_BYTES}}}")
+
+
+def check_name(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise SealedFileError(
+            f"{name!r} is no name for a model: 1 to {MODEL_NAME_MAX_BYTES} of A-Z a-z 0-9 . _ -"
+        )
+    return name
+
+
+def name_from(text: str) -> str:
+    """A model's name after what a file is called."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:MODEL_NAME_MAX_BYTES].strip("._-")
+    return name or "model"
+
+
+def seal_model(key: bytes, tflite: bytes, *, name: str = "model", version: int = 1) -> Sealed:
+    """`version`: from 1."""
+    subject = check_name(name).encode().ljust(DIGEST_BYTES, b"\0")
+    return _seal(Header(Kind.MODEL, key_id(key), version, len(tflite), subject), key, tflite)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
+from uuid import UUID
 
 from sandbox.errors import GuestError, UserError
 from sandbox.tee_abi import STATUS_SENTENCES
@@ -17,7 +18,7 @@ from sandbox.tee_abi import STATUS_SENTENCES
 # Of what the other side says, this much is shown.
 _WORDS_MAX = 300
 # What is the photo's or the model's fault, not the machine's.
-_INPUT_PREFIXES = ("JPEG_", "MODEL_", "HEADER_", "TENSORS_")
+_INPUT_PREFIXES = ("JPEG_", "MODEL_", "HEADER_", "TENSORS_", "REQUEST_MODEL")
 # The service itself waits a minute for another connection's session before it says CA_BUSY, and
 # opening one takes a moment: the answer must find us still listening.
 ATTACH_S = 90.0
@@ -61,6 +62,7 @@ class InputRefused(UserError):
 @dataclass(frozen=True)
 class TaInfo:
     version: str
+    device: UUID  # gpd.tee.deviceID
     public_key: bytes
     data_key_id: bytes | None
     model_key_id: bytes | None
@@ -83,6 +85,7 @@ class TaInfo:
             model = reply["model"]
             return cls(
                 reply["version"],
+                UUID(hex=reply["device"]),
                 bytes.fromhex(reply["public_key"]),
                 octets(reply["data_key_id"]),
                 octets(reply["model_key_id"]),

@@ -5,14 +5,27 @@
 #include "hkdf.h"
 #include "memory.h"
 
-static bool all_zero(const uint8_t *bytes, size_t len)
+static bool is_name_char(uint8_t c)
 {
-	uint8_t any = 0;
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
 
-	for (size_t i = 0; i < len; i++)
-		any |= bytes[i];
+/* 1 to @field.len characters of a name, and zeros. */
+static bool read_name(struct cml_bytes field,
+		      char name[CML_MODEL_NAME_MAX_LEN + 1])
+{
+	size_t len = 0;
 
-	return !any;
+	while (len < field.len && is_name_char(field.ptr[len]))
+		len++;
+	for (size_t i = len; i < field.len; i++)
+		if (field.ptr[i])
+			return false;
+	memcpy(name, field.ptr, len);
+	name[len] = 0;
+
+	return len;
 }
 
 static uint64_t max_len(enum cml_kind kind)
@@ -28,26 +41,34 @@ static uint64_t max_len(enum cml_kind kind)
 }
 
 /* Fields whose meaning depends on the kind. */
-static bool fields_fit_kind(const struct cml_header *header)
+static bool read_fields(struct cml_header *header, uint64_t number,
+			struct cml_bytes last)
 {
-	switch (header->kind) {
-	case CML_KIND_MODEL:
-		return !header->score_threshold &&
-		       all_zero(header->request_id, CML_REQUEST_ID_SIZE);
-	case CML_KIND_TENSORS:
-		return !header->score_threshold;
-	default:
-		return header->score_threshold >= 1 &&
-		       header->score_threshold <= 1000;
+	if (!number || !header->plaintext_len)
+		return false;
+	if (header->kind == CML_KIND_PHOTO) {
+		if (!header->score_threshold || header->score_threshold > 1000)
+			return false;
+	} else if (header->score_threshold) {
+		return false;
 	}
+	if (header->kind == CML_KIND_MODEL) {
+		header->version = number;
+		return read_name(last, header->name);
+	}
+	header->sequence = number;
+	memcpy(header->model_digest, last.ptr, last.len);
+
+	return true;
 }
 
 enum cml_status cml_header_parse(struct cml_bytes bytes, uint32_t kinds,
 				 struct cml_header *header)
 {
-	struct cml_bytes magic = { 0 }, key_id = { 0 }, request_id = { 0 };
+	struct cml_bytes magic = { 0 }, key_id = { 0 }, last = { 0 };
 	struct cml_header parsed = { 0 };
 	struct cml_cursor cur = { 0 };
+	uint64_t number = 0;
 	uint8_t reserved = 0;
 	uint8_t kind = 0;
 
@@ -62,18 +83,18 @@ enum cml_status cml_header_parse(struct cml_bytes bytes, uint32_t kinds,
 	reserved = cml_cursor_u8(&cur);
 	parsed.score_threshold = cml_cursor_be16(&cur);
 	key_id = cml_cursor_take(&cur, CML_KEY_ID_SIZE);
-	request_id = cml_cursor_take(&cur, CML_REQUEST_ID_SIZE);
+	number = cml_cursor_be64(&cur);
 	parsed.plaintext_len = cml_cursor_be64(&cur);
+	last = cml_cursor_take(&cur, 32);
 	if (!cml_cursor_ok(&cur) || cml_cursor_remaining(&cur))
 		return CML_INTERNAL;
 
-	if (memcmp(magic.ptr, "CML1", 4) || reserved ||
+	if (memcmp(magic.ptr, "CML2", 4) || reserved ||
 	    kind < CML_KIND_PHOTO || kind > CML_KIND_TENSORS)
 		return CML_HEADER_MALFORMED;
 	parsed.kind = kind;
 	memcpy(parsed.key_id, key_id.ptr, key_id.len);
-	memcpy(parsed.request_id, request_id.ptr, request_id.len);
-	if (!fields_fit_kind(&parsed) || !parsed.plaintext_len)
+	if (!read_fields(&parsed, number, last))
 		return CML_HEADER_MALFORMED;
 	if (!(kinds & CML_KINDS(parsed.kind)))
 		return CML_HEADER_KIND;

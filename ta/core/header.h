@@ -3,27 +3,28 @@
  * A sealed file is a fixed header and a sealed stream (stream.h):
  *
  *   offset size
- *        0    4  "CML1"
+ *        0    4  "CML2"
  *        4    1  kind: 1 photo, 2 model, 3 tensors
  *        5    1  reserved, 0
  *        6    2  photo: score threshold in 1/1000, 1 to 1000; else 0
  *        8   16  key id: HKDF-SHA256(key, salt "", info "cml-key-id-v1")
- *       24   16  model: 0; else request id, random
- *       40    8  plaintext length in bytes, at least 1
- *       48    -  the stream
+ *       24    8  model: its version; else the request's number; at least 1
+ *       32    8  plaintext length in bytes, at least 1
+ *       40   32  model: its name; else SHA-256 of the model that may see it
+ *       72    -  the stream
  *
- * Integers are big endian. The 48 bytes are the stream's associated data: a
- * header that was changed opens nothing. docs/wire-formats.md is the
- * reference.
+ * Integers are big endian. A name is 1 to 32 of A-Z a-z 0-9 . _ -, and zeros
+ * up to 32 bytes. The 72 bytes are the stream's associated data: a header that
+ * was changed opens nothing. docs/wire-formats.md is the reference.
  */
 #ifndef CML_HEADER_H
 #define CML_HEADER_H
 
 #include "crypto.h"
 
-#define CML_HEADER_SIZE		48
+#define CML_HEADER_SIZE		72
 #define CML_KEY_ID_SIZE		16
-#define CML_REQUEST_ID_SIZE	16
+#define CML_MODEL_NAME_MAX_LEN	32
 
 enum cml_kind {
 	CML_KIND_PHOTO = 1,
@@ -41,8 +42,13 @@ struct cml_header {
 	enum cml_kind kind;
 	uint16_t score_threshold;	/* in 1/1000 */
 	uint8_t key_id[CML_KEY_ID_SIZE];
-	uint8_t request_id[CML_REQUEST_ID_SIZE];
 	uint64_t plaintext_len;
+	/* Of a model */
+	uint64_t version;
+	char name[CML_MODEL_NAME_MAX_LEN + 1];
+	/* Of a request: numbers rise, under one key none comes twice */
+	uint64_t sequence;
+	uint8_t model_digest[CML_SHA256_SIZE];
 };
 
 #define CML_KINDS(kind)	(1u << (kind))

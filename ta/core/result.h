@@ -18,9 +18,19 @@ struct cml_timings {
 	uint32_t boxes_us;
 };
 
+#define CML_DEVICE_ID_SIZE	16
+
 struct cml_result {
-	uint8_t request_id[CML_REQUEST_ID_SIZE];
+	/* Which request: SHA-256 of its header and stream, and its number */
+	uint8_t request_digest[CML_SHA256_SIZE];
+	uint64_t sequence;
+	char model_name[CML_MODEL_NAME_MAX_LEN + 1];
+	uint64_t model_version;
 	uint8_t model_digest[CML_SHA256_SIZE];	/* SHA-256 of the .tflite */
+	/* Who says so: gpd.tee.deviceID, the TA's version */
+	uint8_t device_id[CML_DEVICE_ID_SIZE];
+	const char *ta_version;
+	uint64_t counter;	/* no two results of a device have the same */
 	uint8_t output_digest[CML_SHA256_SIZE];	/* over all output tensors */
 	uint32_t width, height;			/* as displayed */
 	struct cml_timings timings;
@@ -38,12 +48,12 @@ struct cml_result {
 enum cml_status cml_result_encode(const struct cml_result *result,
 				  uint8_t *out, size_t *len);
 
-#define CML_RESULT_MAX_AAD	(CML_HEADER_SIZE + CML_SHA256_SIZE)
+#define CML_RESULT_MAX_AAD	CML_SHA256_SIZE
 /* What sealing adds to an encoded result, at most. */
 #define CML_RESULT_SEAL_SIZE	64
 
 /*
- * @external_aad: the request's 48 header bytes || SHA-256 of its stream.
+ * @external_aad: SHA-256 of the request, header and stream.
  * @len: in, room; out, used. CML_INTERNAL when it does not fit.
  */
 enum cml_status cml_result_seal(const uint8_t data_key[CML_AES256_KEY_SIZE],

@@ -32,7 +32,8 @@ void cml_result_put_uint(struct cml_result_writer *writer, CborEncoder *map,
 			 const char *key, uint64_t value);
 void cml_result_put_bytes(struct cml_result_writer *writer, CborEncoder *map,
 			  const char *key, const uint8_t *bytes, size_t len);
-/* Four entries: version, request, model and output. */
+#define CML_RESULT_IDENTITY_ENTRIES	8
+/* So many entries: what the result is of, and who says so. */
 void cml_result_put_identity(struct cml_result_writer *writer,
 			     CborEncoder *map,
 			     const struct cml_result *result);

@@ -4,7 +4,7 @@
 
 #include "result_cbor.h"
 
-#define RESULT_VERSION	1
+#define RESULT_VERSION	2
 
 void cml_result_put_uint(struct cml_result_writer *writer, CborEncoder *map,
 			 const char *key, uint64_t value)
@@ -20,15 +20,40 @@ void cml_result_put_bytes(struct cml_result_writer *writer, CborEncoder *map,
 	cml_result_note(writer, cbor_encode_byte_string(map, bytes, len));
 }
 
+static void put_text(struct cml_result_writer *writer, CborEncoder *map,
+		     const char *key, const char *text)
+{
+	cml_result_put_key(writer, map, key);
+	cml_result_note(writer, cbor_encode_text_stringz(map, text));
+}
+
+static void put_model(struct cml_result_writer *writer, CborEncoder *map,
+		      const struct cml_result *result)
+{
+	CborEncoder inner = { 0 };
+
+	cml_result_put_key(writer, map, "model");
+	cml_result_note(writer, cbor_encoder_create_map(map, &inner, 3));
+	put_text(writer, &inner, "name", result->model_name);
+	cml_result_put_uint(writer, &inner, "version", result->model_version);
+	cml_result_put_bytes(writer, &inner, "digest", result->model_digest,
+			     sizeof(result->model_digest));
+	cml_result_note(writer, cbor_encoder_close_container(map, &inner));
+}
+
 void cml_result_put_identity(struct cml_result_writer *writer,
 			     CborEncoder *map,
 			     const struct cml_result *result)
 {
 	cml_result_put_uint(writer, map, "v", RESULT_VERSION);
-	cml_result_put_bytes(writer, map, "request", result->request_id,
-			     sizeof(result->request_id));
-	cml_result_put_bytes(writer, map, "model", result->model_digest,
-			     sizeof(result->model_digest));
+	cml_result_put_bytes(writer, map, "request", result->request_digest,
+			     sizeof(result->request_digest));
+	cml_result_put_uint(writer, map, "sequence", result->sequence);
+	put_model(writer, map, result);
+	cml_result_put_bytes(writer, map, "device", result->device_id,
+			     sizeof(result->device_id));
+	put_text(writer, map, "ta", result->ta_version);
+	cml_result_put_uint(writer, map, "counter", result->counter);
 	cml_result_put_bytes(writer, map, "output", result->output_digest,
 			     sizeof(result->output_digest));
 }
@@ -89,7 +114,8 @@ enum cml_status cml_result_encode(const struct cml_result *result,
 		return CML_INTERNAL;
 
 	cbor_encoder_init(&root, out, *len, 0);
-	cml_result_note(&writer, cbor_encoder_create_map(&root, &map, 8));
+	cml_result_note(&writer, cbor_encoder_create_map(&root, &map,
+				CML_RESULT_IDENTITY_ENTRIES + 4));
 	cml_result_put_identity(&writer, &map, result);
 	cml_result_put_uint(&writer, &map, "width", result->width);
 	cml_result_put_uint(&writer, &map, "height", result->height);

@@ -16,12 +16,17 @@
 	X(NO_MEMORY, 2, "not enough secure memory") \
 	X(BAD_STATE, 3, "command out of order for this session") \
 	X(CRYPTO, 4, "the cryptographic implementation failed") \
+	X(STORAGE, 5, "secure storage does not answer") \
+	X(STORAGE_DAMAGED, 6, \
+	  "secure storage was altered, or put back to an older state") \
 	X(HEADER_MALFORMED, 10, "sealed file header is malformed") \
 	X(HEADER_KIND, 11, "sealed file is of another kind than expected") \
 	X(HEADER_LIMIT, 12, "sealed file announces a size over the limit") \
 	X(KEY_MISSING, 20, "no key is provisioned in this slot") \
 	X(KEY_UNWRAP, 21, "wrapped key is not for this TA or was altered") \
 	X(KEY_MALFORMED, 22, "wrapped key message is malformed") \
+	X(KEY_REPLAYED, 23, \
+	  "key message answers no open challenge of this session") \
 	X(STREAM_HEADER, 30, "stream header is malformed") \
 	X(STREAM_WRONG_KEY, 31, "sealed with another key than provisioned") \
 	X(STREAM_CONTEXT, 32, \
@@ -51,6 +56,10 @@
 	X(JPEG_PROGRESSIVE_TOO_LARGE, 75, \
 	  "progressive JPEG needs more secure memory than there is") \
 	X(TENSORS_SIZE, 80, "tensors are not of the sizes that the model takes") \
+	X(REQUEST_REPLAYED, 81, \
+	  "request's number is not above that of an earlier one") \
+	X(REQUEST_MODEL, 82, \
+	  "request names another model than the one that is loaded") \
 	X(RESULT_MISSING, 90, "no result is waiting in this session")
 
 enum cml_status {

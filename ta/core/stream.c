@@ -246,6 +246,8 @@ enum cml_status cml_stream_new(const struct cml_allocator *allocator,
 		memcpy(made->associated, associated.ptr, associated.len);
 
 	status = cml_crypto_sha256_new(&made->sha);
+	if (!status)
+		status = cml_crypto_sha256_update(made->sha, associated);
 	if (status) {
 		cml_stream_free(made);
 		return status;

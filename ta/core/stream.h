@@ -62,8 +62,8 @@ enum cml_status cml_stream_push(struct cml_stream *stream,
 /* The last segment is opened here: only now is the stream known complete. */
 enum cml_status cml_stream_finish(struct cml_stream *stream);
 /*
- * SHA-256 of all bytes pushed (40-byte stream header included), once and
- * after a finish that went well; CML_BAD_STATE otherwise.
+ * SHA-256 of the associated data and of all bytes pushed (40-byte stream header
+ * included), once and after a finish that went well; CML_BAD_STATE otherwise.
  */
 enum cml_status cml_stream_digest(struct cml_stream *stream,
 				  uint8_t digest[CML_SHA256_SIZE]);

@@ -7,7 +7,7 @@
 #include "tensors.h"
 
 /* Of the map but for its tensors, and of a tensor but for its data. */
-#define FIXED_SIZE	256
+#define FIXED_SIZE	384
 #define TENSOR_SIZE	128
 
 size_t cml_tensors_input_size(const struct cml_graph *graph)
@@ -118,7 +118,8 @@ enum cml_status cml_tensors_encode(const struct cml_run *run,
 	CborEncoder list = { 0 };
 
 	cbor_encoder_init(&root, out, *len, 0);
-	cml_result_note(&writer, cbor_encoder_create_map(&root, &map, 6));
+	cml_result_note(&writer, cbor_encoder_create_map(&root, &map,
+				CML_RESULT_IDENTITY_ENTRIES + 2));
 	cml_result_put_identity(&writer, &map, result);
 	cml_result_put_key(&writer, &map, "timings");
 	cml_result_note(&writer, cbor_encoder_create_map(&map, &list, 1));

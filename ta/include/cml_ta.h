@@ -28,7 +28,7 @@
 	{ 0x2f6a3c5e, 0x9b1d, 0x4e0f, \
 	  { 0x8a, 0x67, 0xc1, 0xd5, 0xb9, 0x4e, 0x77, 0x20 } }
 
-#define TA_CML_ABI_VERSION	2
+#define TA_CML_ABI_VERSION	3
 /* That of the project (pyproject.toml) */
 #define TA_CML_VERSION		"0.1.0"
 #define TA_CML_ERROR_BASE	0x80c40000
@@ -39,11 +39,12 @@
 /*
  * INFO: who is there. Also the ping of `sandbox up`.
  * [out] memref[0]	CBOR map, at most TA_CML_INFO_MAX_SIZE bytes:
- *			"abi" uint, "version" tstr, "cpu" [* tstr],
+ *			"abi" uint, "version" tstr,
+ *			"device" bstr (gpd.tee.deviceID), "cpu" [* tstr],
  *			"public_key" bstr (P-256 point, uncompressed),
  *			"data_key_id" bstr / null, "model_key_id" bstr / null,
- *			"model" {"digest" bstr, "size" uint, "arena" uint,
- *			"tables" uint} / null,
+ *			"model" {"name" tstr, "version" uint, "digest" bstr,
+ *			"size" uint, "arena" uint, "tables" uint} / null,
  *			"memory" {"used" uint, "peak" uint} in bytes
  */
 #define TA_CML_CMD_INFO			0
@@ -74,17 +75,20 @@
 /*
  * MODEL_USE: use a model that another session has loaded from the same sealed
  * file. Needs its key in this session. CML_MODEL_MISSING: nobody has; load it.
- * [in] memref[0]	sealed file header and stream header (stream.h), 88
+ * [in] memref[0]	sealed file header and stream header (stream.h), 112
  *			bytes: they tell the file from any other
  * [out] memref[1]	SHA-256 of the model, 32 bytes
  */
 #define TA_CML_CMD_MODEL_USE		9
-#define TA_CML_MODEL_SOURCE_SIZE	88
+#define TA_CML_MODEL_SOURCE_SIZE	112
 
 /*
- * INFER_BEGIN, INFER_PUSH, INFER_FINISH: one sealed photo. BEGIN drops the
- * photo that was in flight, and a waiting result. FINISH runs the network and
- * keeps the sealed result until RESULT takes it.
+ * INFER_BEGIN, INFER_PUSH, INFER_FINISH: one sealed photo, or tensors. BEGIN
+ * drops the photo that was in flight, and a waiting result. FINISH runs the
+ * network and keeps the sealed result until RESULT takes it. A request is for
+ * one model (CML_REQUEST_MODEL: another is loaded) and is served once: its
+ * number is above that of each request before under this data key
+ * (CML_REQUEST_REPLAYED).
  * BEGIN	[in] memref[0]	sealed file header
  * PUSH		[in] memref[0]	next bytes of the stream
  * FINISH	[out] value[0].a	length of the sealed result

@@ -77,6 +77,15 @@ static enum cml_status begin(struct cml_session *session,
 		return status;
 	if (!cml_model_is_ready(&session->model))
 		return CML_MODEL_MISSING;
+	/*
+	 * Nobody has authenticated the header yet. If it was changed, the
+	 * first segment will not open.
+	 */
+	if (header.sequence <= session->data_key.sequence)
+		return CML_REQUEST_REPLAYED;
+	if (memcmp(header.model_digest, cml_model_head(&session->model)->digest,
+		   sizeof(header.model_digest)))
+		return CML_REQUEST_MODEL;
 	is_photo = header.kind == CML_KIND_PHOTO;
 	status = is_photo ? begin_photo(session, &header) :
 		 begin_tensors(session, &header);
@@ -126,12 +135,6 @@ TEE_Result cml_cmd_infer_push(struct cml_session *session, TEE_Param *params)
 	return res;
 }
 
-/* What the result is bound to: the request's header and its stream. */
-struct binding {
-	uint8_t header[CML_HEADER_SIZE];
-	uint8_t digest[CML_SHA256_SIZE];
-};
-
 /* A result that is not sealed yet. */
 struct plain {
 	uint8_t *bytes;
@@ -140,7 +143,7 @@ struct plain {
 
 static enum cml_status seal(struct cml_session *session,
 			    const struct plain *plain,
-			    const struct binding *binding)
+			    const uint8_t request[CML_SHA256_SIZE])
 {
 	const struct cml_allocator *allocator = &session->memory.allocator;
 	size_t size = plain->len + CML_RESULT_SEAL_SIZE;
@@ -152,7 +155,7 @@ static enum cml_status seal(struct cml_session *session,
 	session->result_size = size;
 	session->result_len = size;
 	status = cml_result_seal(session->data_key.key,
-				 cml_bytes(binding, sizeof(*binding)),
+				 cml_bytes(request, CML_SHA256_SIZE),
 				 cml_bytes(plain->bytes, plain->len),
 				 session->result, &session->result_len);
 	if (status)
@@ -214,26 +217,37 @@ static enum cml_status finish_tensors(struct cml_session *session,
 	return status;
 }
 
-/* The request as a whole: what the result is bound to, and names. */
+/*
+ * The request as a whole: it is authentic, and was never seen before. What the
+ * result is of, and who says so.
+ */
 static enum cml_status identify(struct cml_session *session,
-				struct binding *binding,
 				struct cml_result *result)
 {
 	const struct cml_header *header = &session->request_input.header;
 	struct cml_stream *stream = session->request_input.stream;
 	enum cml_status status = cml_stream_finish(stream);
+	struct cml_header model = { 0 };
 
 	if (!status)
-		status = cml_stream_digest(stream, binding->digest);
+		status = cml_stream_digest(stream, result->request_digest);
 	if (status)
 		return status;
-	memcpy(binding->header, header->bytes, sizeof(binding->header));
-	memcpy(result->request_id, header->request_id,
-	       sizeof(result->request_id));
+	session->data_key.sequence = header->sequence;
+	result->sequence = header->sequence;
+
+	status = cml_model_header(&session->model, &model);
+	if (status)
+		return status;
+	memcpy(result->model_name, model.name, sizeof(result->model_name));
+	result->model_version = model.version;
 	memcpy(result->model_digest, cml_model_head(&session->model)->digest,
 	       sizeof(result->model_digest));
+	memcpy(result->device_id, session->device_id,
+	       sizeof(result->device_id));
+	result->ta_version = TA_CML_VERSION;
 
-	return CML_OK;
+	return cml_counter_next(&session->counter, &result->counter);
 }
 
 static enum cml_status plain_size(const struct cml_session *session,
@@ -252,10 +266,9 @@ static enum cml_status finish(struct cml_session *session,
 {
 	const struct cml_allocator *allocator = &session->memory.allocator;
 	enum cml_status status = CML_INTERNAL;
-	struct binding binding = { 0 };
 	struct plain plain = { 0 };
 
-	status = identify(session, &binding, result);
+	status = identify(session, result);
 	if (!status)
 		status = plain_size(session, &plain.size);
 	if (status)
@@ -268,7 +281,7 @@ static enum cml_status finish(struct cml_session *session,
 	/* Arena and decoder have done their part: room for what is sealed. */
 	cml_session_drop_request(session);
 	if (!status)
-		status = seal(session, &plain, &binding);
+		status = seal(session, &plain, result->request_digest);
 	allocator->release(allocator->ctx, plain.bytes, plain.size);
 
 	return status;

@@ -71,6 +71,7 @@ static void put_model(CborEncoder *map, const struct cml_model *model,
 {
 	const struct cml_model_head *head = NULL;
 	const struct cml_graph *graph = NULL;
+	struct cml_header header = { 0 };
 	CborEncoder fields = { 0 };
 
 	put_text(map, "model", error);
@@ -78,9 +79,14 @@ static void put_model(CborEncoder *map, const struct cml_model *model,
 		*error |= cbor_encode_null(map);
 		return;
 	}
+	if (cml_model_header(model, &header))
+		*error |= CborErrorInternalError;
 	head = cml_model_head(model);
 	graph = cml_model_graph(model);
-	*error |= cbor_encoder_create_map(map, &fields, 4);
+	*error |= cbor_encoder_create_map(map, &fields, 6);
+	put_text(&fields, "name", error);
+	put_text(&fields, header.name, error);
+	put_uint(&fields, "version", header.version, error);
 	put_bytes(&fields, "digest", head->digest, sizeof(head->digest), error);
 	put_uint(&fields, "size", head->data_size, error);
 	put_uint(&fields, "arena", cml_graph_arena_size(graph), error);
@@ -121,10 +127,12 @@ TEE_Result cml_cmd_info(struct cml_session *session, TEE_Param *params)
 		return cml_tee_result(status);
 
 	cbor_encoder_init(&encoder, info, sizeof(info), 0);
-	error = cbor_encoder_create_map(&encoder, &map, 8);
+	error = cbor_encoder_create_map(&encoder, &map, 9);
 	put_uint(&map, "abi", TA_CML_ABI_VERSION, &error);
 	put_text(&map, "version", &error);
 	put_text(&map, TA_CML_VERSION, &error);
+	put_bytes(&map, "device", session->device_id,
+		  sizeof(session->device_id), &error);
 	put_cpu(&map, session->cpu, &error);
 	put_bytes(&map, "public_key", public_key, sizeof(public_key), &error);
 	put_key_id(&map, "data_key_id", &session->data_key, &error);

@@ -19,6 +19,14 @@ const struct cml_graph *cml_model_graph(const struct cml_model *model)
 	return (const struct cml_graph *)(model->graph.ptr + GRAPH_OFFSET);
 }
 
+enum cml_status cml_model_header(const struct cml_model *model,
+				 struct cml_header *header)
+{
+	return cml_header_parse(cml_bytes(cml_model_head(model)->source,
+					  CML_HEADER_SIZE),
+				CML_KINDS(CML_KIND_MODEL), header);
+}
+
 static enum cml_status shared_status(TEE_Result res)
 {
 	switch (res) {

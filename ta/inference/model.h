@@ -69,5 +69,8 @@ static inline bool cml_model_is_ready(const struct cml_model *model)
 /* Of a model that is ready: */
 const struct cml_model_head *cml_model_head(const struct cml_model *model);
 const struct cml_graph *cml_model_graph(const struct cml_model *model);
+/* Of the sealed file that it came in: name, version. */
+enum cml_status cml_model_header(const struct cml_model *model,
+				 struct cml_header *header);
 
 #endif /* CML_MODEL_H */

@@ -28,6 +28,24 @@ static uint32_t cpu_features(void)
 	return cpu;
 }
 
+/* As a UUID is written: most significant byte first. */
+static void get_device_id(uint8_t id[CML_DEVICE_ID_SIZE])
+{
+	TEE_UUID uuid = { 0 };
+
+	/* The GlobalPlatform specification makes it mandatory. */
+	if (TEE_GetPropertyAsUUID(TEE_PROPSET_TEE_IMPLEMENTATION,
+				  "gpd.tee.deviceID", &uuid))
+		TEE_Panic(TEE_ERROR_NOT_SUPPORTED);
+	for (size_t i = 0; i < 4; i++)
+		id[i] = uuid.timeLow >> (24 - 8 * i);
+	for (size_t i = 0; i < 2; i++) {
+		id[4 + i] = uuid.timeMid >> (8 - 8 * i);
+		id[6 + i] = uuid.timeHiAndVersion >> (8 - 8 * i);
+	}
+	memcpy(id + 8, uuid.clockSeqAndNode, sizeof(uuid.clockSeqAndNode));
+}
+
 /* OP-TEE tells the time in milliseconds. */
 uint64_t cml_session_clock(void *ctx)
 {
@@ -53,6 +71,7 @@ TEE_Result cml_session_open(struct cml_session **session)
 		return res;
 	}
 	made->cpu = cpu_features();
+	get_device_id(made->device_id);
 	*session = made;
 
 	return TEE_SUCCESS;

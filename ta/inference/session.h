@@ -5,6 +5,7 @@
 
 #include <tee_internal_api.h>
 
+#include "counter.h"
 #include "hpke.h"
 #include "identity.h"
 #include "network.h"
@@ -12,6 +13,7 @@
 
 struct cml_session_key {
 	bool present;
+	uint64_t sequence;	/* data key: of the last request, 0 none */
 	uint8_t key[CML_AES256_KEY_SIZE];
 	uint8_t id[CML_KEY_ID_SIZE];
 };
@@ -21,6 +23,7 @@ struct cml_session {
 	struct cml_p256_key identity;	/* empty until first used */
 	struct cml_session_key data_key;
 	struct cml_session_key model_key;
+	uint8_t device_id[CML_DEVICE_ID_SIZE];	/* gpd.tee.deviceID */
 	uint32_t cpu;			/* bits of enum cml_cpu */
 	bool measured;			/* what the CPU is fast at, too */
 
@@ -36,6 +39,7 @@ struct cml_session {
 	struct cml_shared board;
 	struct cml_helper helper;	/* for others' photos */
 
+	struct cml_counter counter;	/* of results */
 	uint8_t *result;		/* sealed; NULL: none waits */
 	size_t result_size, result_len;	/* of its memory; of itself */
 };

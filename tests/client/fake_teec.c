@@ -26,7 +26,7 @@
 
 #define MAX_SESSIONS	128
 #define MAX_FILE	(8 << 20)
-#define HEADER_SIZE	48
+#define HEADER_SIZE	72
 #define NO_MEMORY	(TA_CML_ERROR_BASE + 2)
 #define MODEL_MISSING	57
 

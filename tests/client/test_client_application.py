@@ -21,7 +21,7 @@ from sandbox import paths, process
 from sandbox.tee_abi import ERROR_BASE, PUSH_MAX_BYTES, Status
 
 HERE = Path(__file__).parent
-HEADER = bytes(range(48))
+HEADER = bytes(range(72))
 INFO = {
     "abi": 1,
     "version": "0.1.0",
@@ -251,7 +251,7 @@ def test_attach_opens_a_session_once(service: Service) -> None:
 
 @pytest.mark.parametrize(
     "size",
-    [0, 1, 100, PUSH_MAX_BYTES - 48, PUSH_MAX_BYTES, PUSH_MAX_BYTES + 1, 3 * PUSH_MAX_BYTES + 7],
+    [0, 1, 100, PUSH_MAX_BYTES - 72, PUSH_MAX_BYTES, PUSH_MAX_BYTES + 1, 3 * PUSH_MAX_BYTES + 7],
 )
 def test_files_arrive_whole_and_in_order(service: Service, size: int) -> None:
     data = HEADER + b"echo" + os.urandom(size)

@@ -58,7 +58,10 @@ static enum cml_status run_key_id(struct cml_bytes payload,
 	return status;
 }
 
-/* u32 expected kind, header -> u32 threshold, u64 length, key id, request id */
+/*
+ * u32 expected kind, header -> u32 threshold, u64 length, version, sequence,
+ * key id, model digest, name (33), header
+ */
 static enum cml_status run_header(struct cml_bytes payload,
 				  struct driver_reply *reply)
 {
@@ -72,8 +75,11 @@ static enum cml_status run_header(struct cml_bytes payload,
 		return status;
 	driver_put_u32(reply, header.score_threshold);
 	driver_put_u64(reply, header.plaintext_len);
+	driver_put_u64(reply, header.version);
+	driver_put_u64(reply, header.sequence);
 	driver_put(reply, header.key_id, sizeof(header.key_id));
-	driver_put(reply, header.request_id, sizeof(header.request_id));
+	driver_put(reply, header.model_digest, sizeof(header.model_digest));
+	driver_put(reply, header.name, sizeof(header.name));
 	driver_put(reply, header.bytes, sizeof(header.bytes));
 
 	return CML_OK;

@@ -18,12 +18,13 @@
  *	->	detections: u32 label, f32 score, 4 f32 box
  * labels	nothing
  *	->	labels, a line each
- * result	u32 room, 80 bytes request id and digests, 5 u32 (width,
+ * result	u32 room, u64 sequence, counter, model
+ *		version, 112 bytes of digests and device, 5 u32 (width,
  *		height, timings), detections
  *	->	CBOR
  * infer	i64 allocation to fail, u32 cpu, u32 threshold in 1/1000,
  *		u32 piece size, u32 model size, model, file
- *	->	CBOR of the result, request id and model digest zero
+ *	->	CBOR of the result, what it is of all zero
  */
 #include <stdlib.h>
 #include <string.h>
@@ -329,19 +330,27 @@ static enum cml_status run_result(struct cml_bytes payload,
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	size_t len = driver_u32(&cur);
-	struct cml_bytes ids = cml_cursor_take(&cur, CML_REQUEST_ID_SIZE +
-					       2 * CML_SHA256_SIZE);
-	struct cml_result result = { 0 };
+	struct cml_result result = {
+		.sequence = driver_u64(&cur),
+		.counter = driver_u64(&cur),
+		.model_version = driver_u64(&cur),
+		.model_name = "a-name.of_32_characters-at-most.",
+		.ta_version = "1.2.3",
+	};
+	struct cml_bytes ids = cml_cursor_take(&cur, 3 * CML_SHA256_SIZE +
+					       CML_DEVICE_ID_SIZE);
 	enum cml_status status = CML_INTERNAL;
 	uint8_t *out = malloc(len ? len : 1);
 
 	if (!out || !cml_cursor_ok(&cur))
 		abort();
-	memcpy(result.request_id, ids.ptr, CML_REQUEST_ID_SIZE);
-	memcpy(result.model_digest, ids.ptr + CML_REQUEST_ID_SIZE,
+	memcpy(result.request_digest, ids.ptr, CML_SHA256_SIZE);
+	memcpy(result.model_digest, ids.ptr + CML_SHA256_SIZE,
 	       CML_SHA256_SIZE);
-	memcpy(result.output_digest, ids.ptr + CML_REQUEST_ID_SIZE +
-	       CML_SHA256_SIZE, CML_SHA256_SIZE);
+	memcpy(result.output_digest, ids.ptr + 2 * CML_SHA256_SIZE,
+	       CML_SHA256_SIZE);
+	memcpy(result.device_id, ids.ptr + 3 * CML_SHA256_SIZE,
+	       CML_DEVICE_ID_SIZE);
 	result.width = driver_u32(&cur);
 	result.height = driver_u32(&cur);
 	result.timings.jpeg_us = driver_u32(&cur);
@@ -470,6 +479,7 @@ static enum cml_status run_infer(struct cml_bytes payload,
 	if (!aligned)
 		abort();
 	memcpy(aligned, model.ptr, model.len);
+	result->ta_version = "";
 
 	driver_fail_allocation(fail);
 	status = cml_graph_prepare(allocator, aligned, model.len, cpu, &graph,

@@ -25,20 +25,21 @@ from sandbox.tee_abi import (
 
 @dataclass(frozen=True)
 class Fields:
-    magic: bytes = b"CML1"
+    magic: bytes = b"CML2"
     kind: int = Kind.PHOTO
     reserved: int = 0
     threshold: int = 500
     key_id: bytes = bytes(range(16))
-    request_id: bytes = bytes(range(16, 32))
+    number: int = 7
     length: int = 1000
+    subject: bytes = bytes(range(16, 48))
 
     def pack(self) -> bytes:
         return struct.pack(HEADER_FORMAT, *astuple(self))
 
 
 PHOTO = Fields()
-MODEL = Fields(kind=Kind.MODEL, threshold=0, request_id=bytes(16))
+MODEL = Fields(kind=Kind.MODEL, threshold=0, subject=b"a-Model_1.0".ljust(32, b"\0"))
 TENSORS = Fields(kind=Kind.TENSORS, threshold=0)
 
 
@@ -56,6 +57,12 @@ def parse(native: Driver, data: bytes, kind: Kind) -> tuple[int, bytes]:
         replace(PHOTO, length=1),
         replace(PHOTO, length=PHOTO_MAX_BYTES),
         replace(MODEL, length=MODEL_MAX_BYTES),
+        replace(PHOTO, number=1),
+        replace(PHOTO, number=(1 << 64) - 1),
+        replace(PHOTO, subject=bytes(32)),
+        replace(MODEL, number=(1 << 64) - 1),
+        replace(MODEL, subject=b"m" + bytes(31)),
+        replace(MODEL, subject=b"0123456789abcdefghijklmnopqrsTUV"),
         TENSORS,
         replace(TENSORS, length=TENSORS_MAX_BYTES),
     ],
@@ -63,10 +70,14 @@ def parse(native: Driver, data: bytes, kind: Kind) -> tuple[int, bytes]:
 def test_good_header_is_read_field_by_field(native: Driver, fields: Fields) -> None:
     status, reply = parse(native, fields.pack(), Kind(fields.kind))
     assert status == Status.OK
+    is_model = fields.kind == Kind.MODEL
     assert reply == (
         struct.pack("<IQ", fields.threshold, fields.length)
+        + struct.pack("<QQ", *((fields.number, 0) if is_model else (0, fields.number)))
         + fields.key_id
-        + fields.request_id
+        + (bytes(32) if is_model else fields.subject)
+        + (fields.subject if is_model else bytes(32))
+        + b"\0"
         + fields.pack()
     )
 
@@ -74,7 +85,7 @@ def test_good_header_is_read_field_by_field(native: Driver, fields: Fields) -> N
 @pytest.mark.parametrize(
     ("fields", "expected", "status"),
     [
-        (replace(PHOTO, magic=b"CML2"), Kind.PHOTO, Status.HEADER_MALFORMED),
+        (replace(PHOTO, magic=b"CML1"), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, magic=b"\0ML1"), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, kind=0), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, kind=4), Kind.PHOTO, Status.HEADER_MALFORMED),
@@ -84,7 +95,14 @@ def test_good_header_is_read_field_by_field(native: Driver, fields: Fields) -> N
         (replace(PHOTO, threshold=1001), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, length=0), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(MODEL, threshold=1), Kind.MODEL, Status.HEADER_MALFORMED),
-        (replace(MODEL, request_id=bytes(15) + b"\1"), Kind.MODEL, Status.HEADER_MALFORMED),
+        (replace(PHOTO, number=0), Kind.PHOTO, Status.HEADER_MALFORMED),
+        (replace(TENSORS, number=0), Kind.TENSORS, Status.HEADER_MALFORMED),
+        (replace(MODEL, number=0), Kind.MODEL, Status.HEADER_MALFORMED),
+        (replace(MODEL, subject=bytes(32)), Kind.MODEL, Status.HEADER_MALFORMED),
+        (replace(MODEL, subject=b"a" + bytes(30) + b"b"), Kind.MODEL, Status.HEADER_MALFORMED),
+        (replace(MODEL, subject=b"a b" + bytes(29)), Kind.MODEL, Status.HEADER_MALFORMED),
+        (replace(MODEL, subject=b"../x" + bytes(28)), Kind.MODEL, Status.HEADER_MALFORMED),
+        (replace(MODEL, subject=b"\xc3\xa4" + bytes(30)), Kind.MODEL, Status.HEADER_MALFORMED),
         (replace(MODEL, length=0), Kind.MODEL, Status.HEADER_MALFORMED),
         (replace(TENSORS, threshold=1), Kind.TENSORS, Status.HEADER_MALFORMED),
         (replace(TENSORS, length=0), Kind.TENSORS, Status.HEADER_MALFORMED),
@@ -114,9 +132,9 @@ def test_header_of_another_length_is_malformed(native: Driver, length: int) -> N
 @given(data=st.binary(min_size=HEADER_BYTES, max_size=HEADER_BYTES))
 @settings(max_examples=200, deadline=None)
 def test_random_headers_are_refused_or_whole(native: Driver, data: bytes) -> None:
-    status, reply = parse(native, b"CML1\x01\0" + data[6:], Kind.PHOTO)
+    status, reply = parse(native, b"CML2\x01\0" + data[6:], Kind.PHOTO)
     assert status in (Status.OK, Status.HEADER_MALFORMED, Status.HEADER_LIMIT)
-    assert len(reply) == (0 if status else 12 + 32 + HEADER_BYTES)
+    assert len(reply) == (0 if status else 28 + 16 + 32 + 33 + HEADER_BYTES)
 
 
 def hkdf(native: Driver, ikm: bytes, salt: bytes, info: bytes, length: int) -> tuple[int, bytes]:

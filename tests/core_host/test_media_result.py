@@ -3,6 +3,7 @@
 
 import os
 import struct
+from uuid import UUID
 
 import cbor2
 import pytest
@@ -11,13 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from media_calls import DETECTION, FIXTURES
 
-from sandbox.owner.results import Result
+from sandbox.owner.results import Origin, Result
 from sandbox.tee_abi import RESULT_MAX_BYTES, Status
 
 LABELS = (FIXTURES / "models" / "coco80.labels.txt").read_text().splitlines()
 SEAL_BYTES = 64  # CML_RESULT_SEAL_SIZE
 
-REQUEST_ID, MODEL, OUTPUT = os.urandom(16), os.urandom(32), os.urandom(32)
+REQUEST, MODEL, OUTPUT = os.urandom(32), os.urandom(32), os.urandom(32)
+DEVICE = os.urandom(16)
+# The longest that there can be
+SEQUENCE, COUNTER, VERSION = (1 << 64) - 1, (1 << 64) - 2, (1 << 64) - 3
+NAME = "a-name.of_32_characters-at-most."
 
 FLOATS = st.floats(0, 1e6, width=32)
 DETECTIONS = st.lists(
@@ -32,7 +37,8 @@ def encode(
     detections: list[tuple[int, float, float, float, float, float]],
     room: int = RESULT_MAX_BYTES,
 ) -> bytes | Status:
-    payload = struct.pack("<I", room) + REQUEST_ID + MODEL + OUTPUT
+    payload = struct.pack("<I", room) + struct.pack("<QQQ", SEQUENCE, COUNTER, VERSION)
+    payload += REQUEST + MODEL + OUTPUT + DEVICE
     payload += struct.pack("<5I", *numbers)
     payload += b"".join(DETECTION.pack(*detection) for detection in detections)
     status, reply = driver.call("result", payload)
@@ -50,9 +56,13 @@ def test_encodes_what_the_document_says(
     assert isinstance(encoded, bytes), encoded
     width, height, jpeg_us, network_us, boxes_us = numbers
     assert cbor2.loads(encoded) == {
-        "v": 1,
-        "request": REQUEST_ID,
-        "model": MODEL,
+        "v": 2,
+        "request": REQUEST,
+        "sequence": SEQUENCE,
+        "model": {"name": NAME, "version": VERSION, "digest": MODEL},
+        "device": DEVICE,
+        "ta": "1.2.3",
+        "counter": COUNTER,
         "output": OUTPUT,
         "width": width,
         "height": height,
@@ -68,6 +78,9 @@ def test_owner_reads_it(native: Driver) -> None:
     assert isinstance(encoded, bytes)
     result = Result.from_cbor(encoded)
     assert (result.width, result.height) == (640, 480)
+    assert result.origin == Origin(
+        REQUEST, SEQUENCE, NAME, VERSION, MODEL, OUTPUT, UUID(bytes=DEVICE), "1.2.3", COUNTER
+    )
     (found,) = result.detections
     assert (found.label, found.score) == ("bicycle", 0.5)
     assert tuple(found.box) == (1.0, 2.0, 3.0, 4.0)

@@ -110,7 +110,7 @@ def test_what_tink_seals_opens(native: Driver, length: int) -> None:
     assert open_stream(native, sealed, length) == (
         Status.OK,
         plain,
-        hashlib.sha256(sealed).digest(),
+        hashlib.sha256(ASSOCIATED + sealed).digest(),
     )
 
 
@@ -131,7 +131,7 @@ def test_pieces_of_any_size(
     plain = text(length)
     sealed = seal_stream(key, associated, plain)
     got = open_stream(native, sealed, length, key=key, associated=associated, pieces=pieces)
-    assert got == (Status.OK, plain, hashlib.sha256(sealed).digest())
+    assert got == (Status.OK, plain, hashlib.sha256(associated + sealed).digest())
 
 
 def test_byte_by_byte(native: Driver) -> None:
@@ -382,8 +382,8 @@ def test_every_failure_of_the_cryptography_ends_the_stream(native: Driver) -> No
             break
         assert PLAIN.startswith(plain)
         calls += 1
-    # SHA-256 begin, header, 2 for the key, cipher, 2 a segment, digest
-    assert calls == 1 + 1 + 2 + 1 + 2 * 4 + 1
+    # SHA-256 begin, associated data, header, 2 for the key, cipher, 2 a segment, digest
+    assert calls == 1 + 1 + 1 + 2 + 1 + 2 * 4 + 1
 
 
 def test_error_of_the_sink_ends_the_stream(native: Driver) -> None:

@@ -6,6 +6,7 @@ That no TA and no kernel has panicked is checked after every test, by the pytest
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import big_photo
@@ -16,7 +17,7 @@ from real_stack import MODEL, ROOT, Client
 from sandbox.errors import SandboxError
 from sandbox.machine.machine import Machine
 from sandbox.owner import keys, sealed_file
-from sandbox.owner.sealed_file import HEADER_BYTES, SEGMENT_BYTES, Header, Kind, Sealed
+from sandbox.owner.sealed_file import HEADER_BYTES, SEGMENT_BYTES, Sealed
 from sandbox.owner.service import InputRefused, TaError
 
 PHOTOS = ROOT / "fixtures/photos"
@@ -116,7 +117,11 @@ def with_another_threshold(client: Client, sealed: Sealed) -> bytes:
 
 
 def of_another_key(client: Client, sealed: Sealed) -> bytes:
-    return sealed_file.seal_photo(os.urandom(32), b"x", score_threshold=0.5).data
+    client.data_key, kept = os.urandom(32), client.data_key
+    try:
+        return client.seal(b"x").data
+    finally:
+        client.data_key = kept
 
 
 def of_another_key_with_our_key_id(client: Client, sealed: Sealed) -> bytes:
@@ -125,12 +130,12 @@ def of_another_key_with_our_key_id(client: Client, sealed: Sealed) -> bytes:
 
 
 def shorter_than_announced(client: Client, sealed: Sealed) -> bytes:
-    header = Header(Kind.PHOTO, sealed.header.key_id, os.urandom(16), 5000, 500).pack()
+    header = replace(sealed.header, plaintext_bytes=5000).pack()
     return header + sealed_file.seal_stream(client.data_key, header, os.urandom(4999))
 
 
 def longer_than_announced(client: Client, sealed: Sealed) -> bytes:
-    header = Header(Kind.PHOTO, sealed.header.key_id, os.urandom(16), 5000, 500).pack()
+    header = replace(sealed.header, plaintext_bytes=5000).pack()
     return header + sealed_file.seal_stream(client.data_key, header, os.urandom(5001))
 
 
@@ -139,12 +144,12 @@ def nothing_but_a_header(client: Client, sealed: Sealed) -> bytes:
 
 
 def too_large(client: Client, sealed: Sealed) -> bytes:
-    header = Header(Kind.PHOTO, sealed.header.key_id, os.urandom(16), (64 << 20) + 1, 500)
+    header = replace(sealed.header, plaintext_bytes=(64 << 20) + 1)
     return header.pack() + sealed.stream
 
 
 def with_another_magic(client: Client, sealed: Sealed) -> bytes:
-    return b"CML2" + sealed.data[4:]
+    return b"CML1" + sealed.data[4:]
 
 
 def a_model(client: Client, sealed: Sealed) -> bytes:
@@ -230,6 +235,50 @@ def test_altered_wrapped_key(client: Client, change: Callable[[bytes], bytes], s
     wrapped = keys.wrap(os.urandom(32), keys.Slot.DATA, client.info.public_key)
     assert refused(lambda: client.provision_bytes("data", change(wrapped))) == status
     client.assert_works()
+
+
+def test_photo_that_was_served_is_not_served_again(client: Client) -> None:
+    """What the normal world recorded: the same bytes, and any that were sealed before them."""
+    photo = (PHOTOS / "chelsea.jpg").read_bytes()
+    first, second = client.seal(photo), client.seal(photo)
+    client.infer_bytes(second.data)
+    assert refused(lambda: client.infer_bytes(second.data)) == "REQUEST_REPLAYED"
+    assert refused(lambda: client.infer_bytes(first.data)) == "REQUEST_REPLAYED"
+    client.assert_works()
+
+
+def test_photo_that_was_refused_uses_up_no_number(client: Client) -> None:
+    """What fails on its way may be sent again: nobody has got a result for it."""
+    sealed = client.seal((PHOTOS / "chelsea.jpg").read_bytes())
+    assert refused(lambda: client.infer_bytes(truncated(client, sealed))) == "STREAM_TRUNCATED"
+    highest = replace(sealed.header, number=(1 << 64) - 1)
+    assert refused(lambda: client.infer_bytes(highest.pack() + sealed.stream)) == "STREAM_CONTEXT"
+    client.infer_bytes(sealed.data)
+    client.assert_works()
+
+
+def test_photo_for_another_model(client: Client) -> None:
+    """Sealed for the eyes of one model: no other sees it, whichever the normal world loads."""
+    photo = (PHOTOS / "chelsea.jpg").read_bytes()
+    ours, client.model_digest = client.model_digest, os.urandom(32)
+    try:
+        sealed = client.seal(photo)
+    finally:
+        client.model_digest = ours
+    assert refused(lambda: client.infer_bytes(sealed.data)) == "REQUEST_MODEL"
+    # The header does not let itself be changed.
+    renamed = replace(sealed.header, subject=ours).pack() + sealed.stream
+    assert refused(lambda: client.infer_bytes(renamed)) == "STREAM_CONTEXT"
+    client.assert_works()
+
+
+def test_results_have_numbers_of_their_own(client: Client) -> None:
+    photo = (PHOTOS / "chelsea.jpg").read_bytes()
+    origins = [client.infer(photo).origin for _ in range(3)]
+    counters = [origin.counter for origin in origins]
+    assert counters == sorted(set(counters))
+    assert {origin.device for origin in origins} == {client.info.device}
+    assert {origin.model_digest for origin in origins} == {client.model_digest}
 
 
 def test_photo_before_key_or_model(connect: Callable[[str], Client]) -> None:

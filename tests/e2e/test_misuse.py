@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that no honest client sends, straight through /dev/tee0: refused, and no panic."""
 
+import hashlib
 import os
 import random
 import shlex
@@ -20,7 +21,7 @@ from sandbox.owner import keys, sealed_file
 from sandbox.owner.results import open_result
 from sandbox.owner.sealed_file import Sealed
 from sandbox.owner.share import Share
-from sandbox.tee_abi import ERROR_BASE, PUSH_MAX_BYTES, Command, Status
+from sandbox.tee_abi import ERROR_BASE, HEADER_BYTES, PUSH_MAX_BYTES, Command, Status
 
 SUCCESS = 0
 ACCESS_DENIED = 0xFFFF0001
@@ -35,10 +36,10 @@ NONE = "none"
 RIGHT = {
     Command.INFO: ("out:1024", NONE, NONE, NONE),
     Command.PROVISION_KEY: ("value:1", "in:113", NONE, NONE),
-    Command.MODEL_BEGIN: ("in:48", NONE, NONE, NONE),
+    Command.MODEL_BEGIN: (f"in:{HEADER_BYTES}", NONE, NONE, NONE),
     Command.MODEL_PUSH: ("in:100", NONE, NONE, NONE),
     Command.MODEL_FINISH: ("out:32", NONE, NONE, NONE),
-    Command.INFER_BEGIN: ("in:48", NONE, NONE, NONE),
+    Command.INFER_BEGIN: (f"in:{HEADER_BYTES}", NONE, NONE, NONE),
     Command.INFER_PUSH: ("in:100", NONE, NONE, NONE),
     Command.INFER_FINISH: ("outval", NONE, NONE, NONE),
     Command.RESULT: ("out:16384", NONE, NONE, NONE),
@@ -157,8 +158,8 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
     ]
     # A size without memory: somebody refuses, or OP-TEE makes the size 0.
     for command, size in [
-        (Command.MODEL_BEGIN, 48),
-        (Command.INFER_BEGIN, 48),
+        (Command.MODEL_BEGIN, HEADER_BYTES),
+        (Command.INFER_BEGIN, HEADER_BYTES),
         (Command.MODEL_BEGIN, 0xFFFFFFFFFFFFFFFF),
         (Command.INFER_BEGIN, 1 << 40),
     ]:
@@ -170,111 +171,136 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
         assert got in allowed, (asked, f"{got:#x}")
 
 
-@dataclass(frozen=True)
 class Owner:
-    """The data key, a photo, and the sealed files in the share as words for the probe."""
+    """Both owners, with sealed files in the share as words for the probe."""
 
-    data_key: bytes
-    photo: Sealed
-    words: dict[str, str]
+    def __init__(self, share: Share, public_key: bytes) -> None:
+        self._share = share
+        self._placed: list[Path] = []
+        self.data_key, model_key = keys.new_key(), keys.new_key()
+        self._plain = (ROOT / "fixtures/photos/chelsea.jpg").read_bytes()
+        model = MODEL.read_bytes()
+        self._digest = hashlib.sha256(model).digest()
+        self.photos: list[Sealed] = []
+        sealed = sealed_file.seal_model(model_key, model)
+        self.words = {
+            "data-key": self._put(keys.wrap(self.data_key, keys.Slot.DATA, public_key)),
+            "model-key": self._put(keys.wrap(model_key, keys.Slot.MODEL, public_key)),
+            "model-header": self._put(sealed.header.pack()),
+        }
+        for offset in range(0, len(sealed.stream), PUSH_MAX_BYTES):
+            part = sealed.stream[offset : offset + PUSH_MAX_BYTES]
+            self.words[f"model-{offset // PUSH_MAX_BYTES}"] = self._put(part)
+
+    def _put(self, content: bytes) -> str:
+        self._placed.append(self._share.put(content, "probe"))
+        return f"file:{GUEST_SHARE}/{self._placed[-1].name}"
+
+    def photo(self) -> "Steps":
+        """The next photo: each is served once."""
+        sealed = sealed_file.seal_photo(
+            self.data_key,
+            self._plain,
+            score_threshold=0.5,
+            sequence=len(self.photos) + 1,
+            model_digest=self._digest,
+        )
+        self.photos.append(sealed)
+        number = len(self.photos)
+        header = self.words[f"photo-header-{number}"] = self._put(sealed.header.pack())
+        stream = self.words[f"photo-{number}"] = self._put(sealed.stream)
+        return Steps(
+            line(Command.INFER_BEGIN, header, NONE, NONE, NONE),
+            line(Command.INFER_PUSH, stream, NONE, NONE, NONE),
+        )
+
+    def inferred(self) -> list[str]:
+        """A photo, step by step."""
+        photo = self.photo()
+        return [photo.begin, photo.push, FINISH, RESULT]
+
+    def loaded(self) -> list[str]:
+        """Keys and model, step by step."""
+        parts = [word for name, word in self.words.items() if name.removeprefix("model-").isdigit()]
+        return [
+            line(Command.PROVISION_KEY, "value:1", self.words["data-key"], NONE, NONE),
+            line(Command.PROVISION_KEY, "value:2", self.words["model-key"], NONE, NONE),
+            line(Command.MODEL_BEGIN, self.words["model-header"], NONE, NONE, NONE),
+            *(line(Command.MODEL_PUSH, part, NONE, NONE, NONE) for part in parts),
+            line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE),
+        ]
+
+    def drop(self) -> None:
+        for path in self._placed:
+            self._share.drop(path)
+
+
+@dataclass(frozen=True)
+class Steps:
+    begin: str
+    push: str
+
+
+FINISH = line(Command.INFER_FINISH, "outval", NONE, NONE, NONE)
+RESULT = line(Command.RESULT, "out:16384", NONE, NONE, NONE)
 
 
 @pytest.fixture
 def owner(machine: Machine, probe: Probe, guest: Guest) -> Iterator[Owner]:
     """For any session of this TA."""
-    share = Share(machine.share)
-    data_key, model_key = keys.new_key(), keys.new_key()
     info = guest.run(["cml-ca", "info"], timeout_s=60.0, check=True).stdout
     public = bytes.fromhex(info.decode().split('"public_key":"')[1].split('"')[0])
-    model = sealed_file.seal_model(model_key, MODEL.read_bytes())
-    photo = sealed_file.seal_photo(
-        data_key, (ROOT / "fixtures/photos/chelsea.jpg").read_bytes(), score_threshold=0.5
-    )
-    contents = {
-        "data-key": keys.wrap(data_key, keys.Slot.DATA, public),
-        "model-key": keys.wrap(model_key, keys.Slot.MODEL, public),
-        "model-header": model.header.pack(),
-        "photo-header": photo.header.pack(),
-        "photo": photo.stream,
-    }
-    for offset in range(0, len(model.stream), PUSH_MAX_BYTES):
-        part = model.stream[offset : offset + PUSH_MAX_BYTES]
-        contents[f"model-{offset // PUSH_MAX_BYTES}"] = part
-    placed = {name: share.put(content, "probe") for name, content in contents.items()}
-    words = {name: f"file:{GUEST_SHARE}/{path.name}" for name, path in placed.items()}
-    yield Owner(data_key, photo, words)
-    for path in placed.values():
-        share.drop(path)
+    made = Owner(Share(machine.share), public)
+    yield made
+    made.drop()
 
 
-@pytest.fixture
-def sealed(owner: Owner) -> dict[str, str]:
-    return owner.words
-
-
-def loaded(sealed: dict[str, str]) -> list[str]:
-    """Keys and model, step by step."""
-    parts = [word for name, word in sealed.items() if name[6:].isdigit()]
-    return [
-        line(Command.PROVISION_KEY, "value:1", sealed["data-key"], NONE, NONE),
-        line(Command.PROVISION_KEY, "value:2", sealed["model-key"], NONE, NONE),
-        line(Command.MODEL_BEGIN, sealed["model-header"], NONE, NONE, NONE),
-        *(line(Command.MODEL_PUSH, part, NONE, NONE, NONE) for part in parts),
-        line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE),
-    ]
-
-
-def inferred(sealed: dict[str, str]) -> list[str]:
-    return [
-        line(Command.INFER_BEGIN, sealed["photo-header"], NONE, NONE, NONE),
-        line(Command.INFER_PUSH, sealed["photo"], NONE, NONE, NONE),
-        line(Command.INFER_FINISH, "outval", NONE, NONE, NONE),
-        line(Command.RESULT, "out:16384", NONE, NONE, NONE),
-    ]
-
-
-def test_what_a_command_leaves_behind(probe: Probe, sealed: dict[str, str]) -> None:
+def test_what_a_command_leaves_behind(probe: Probe, owner: Owner) -> None:
     """The state rules of cml_ta.h, one by one, in one session with a model."""
-    begin, push, finish, result = inferred(sealed)
+    one, two, three, four = (owner.photo() for _ in range(4))
+    begin, push = four.begin, four.push
     small = line(Command.RESULT, "out:10", NONE, NONE, NONE)
     nothing = line(Command.INFER_PUSH, "in:0", NONE, NONE, NONE)
     null = line(Command.INFER_PUSH, "nullin:0", NONE, NONE, NONE)
     large = line(Command.INFER_PUSH, f"in:{PUSH_MAX_BYTES + 1}", NONE, NONE, NONE)
-    data_key = line(Command.PROVISION_KEY, "value:1", sealed["data-key"], NONE, NONE)
-    model_begin = line(Command.MODEL_BEGIN, sealed["model-header"], NONE, NONE, NONE)
-    garbage = line(Command.MODEL_BEGIN, "in:48", NONE, NONE, NONE)
+    data_key = line(Command.PROVISION_KEY, "value:1", owner.words["data-key"], NONE, NONE)
+    model_begin = line(Command.MODEL_BEGIN, owner.words["model-header"], NONE, NONE, NONE)
+    garbage = line(Command.MODEL_BEGIN, f"in:{HEADER_BYTES}", NONE, NONE, NONE)
     bad, missing = cml(Status.BAD_STATE), cml(Status.RESULT_MISSING)
     steps: list[tuple[str, int]] = [
         # A result waits until it fits, and is gone once taken.
-        *[(step, SUCCESS) for step in (begin, push, finish)],
+        *[(step, SUCCESS) for step in (one.begin, one.push, FINISH)],
         (small, SHORT_BUFFER),
-        (result, SUCCESS),
-        (result, missing),
+        (RESULT, SUCCESS),
+        (RESULT, missing),
+        # What was served is not served again.
+        (one.begin, cml(Status.REQUEST_REPLAYED)),
         # Nothing pushed is no harm; too much pushed drops the photo.
-        *[(step, SUCCESS) for step in (begin, nothing, null, push, finish, result)],
-        (begin, SUCCESS),
+        *[(step, SUCCESS) for step in (two.begin, nothing, null, two.push, FINISH, RESULT)],
+        (three.begin, SUCCESS),
         (large, EXCESS_DATA),
-        (push, bad),
+        (three.push, bad),
         # A BEGIN begins anew, and drops a waiting result.
-        *[(step, SUCCESS) for step in (begin, push, begin, push, finish, begin)],
-        (result, missing),
+        *[(step, SUCCESS) for step in (three.begin, three.push, three.begin, three.push, FINISH)],
+        (begin, SUCCESS),
+        (RESULT, missing),
         # A stream that goes on after its end.
         (push, SUCCESS),
         (push, cml(Status.STREAM_EXTENDED)),
-        (finish, bad),
+        (FINISH, bad),
         # A new data key drops the photo in flight.
         *[(step, SUCCESS) for step in (begin, push, data_key)],
-        (finish, bad),
+        (FINISH, bad),
         # A model that is refused at its header leaves the loaded one; a good header drops it.
         (garbage, cml(Status.HEADER_MALFORMED)),
-        *[(step, SUCCESS) for step in (begin, push, finish, result)],
+        *[(step, SUCCESS) for step in (begin, push, FINISH, RESULT)],
         (model_begin, SUCCESS),
         (begin, cml(Status.MODEL_MISSING)),
         (line(Command.MODEL_FINISH, "out:31", NONE, NONE, NONE), SHORT_BUFFER),
         (line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE), cml(Status.STREAM_TRUNCATED)),
         (line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE), bad),
     ]
-    before = loaded(sealed)
+    before = owner.loaded()
     results = probe.run([*before, *(asked for asked, _ in steps)])
     assert results[: len(before)] == [SUCCESS] * len(before)
     for (asked, expected), got in zip(steps, results[len(before) :], strict=True):
@@ -282,10 +308,11 @@ def test_what_a_command_leaves_behind(probe: Probe, sealed: dict[str, str]) -> N
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_random_commands_never_kill_the_ta(probe: Probe, sealed: dict[str, str], seed: int) -> None:
+def test_random_commands_never_kill_the_ta(probe: Probe, owner: Owner, seed: int) -> None:
     """Good and bad parts in any order; at the end the session does its work all the same."""
     dice = random.Random(seed)
-    words = [*sealed.values(), "in:0", "in:48", "in:113", "in:65536", "nullin:0"]
+    owner.photo()
+    words = [*owner.words.values(), "in:0", f"in:{HEADER_BYTES}", "in:113", "in:65536", "nullin:0"]
     outs = ["out:0", "out:32", "out:1024", "out:16384", "nullout:0"]
     lines = []
     for _ in range(100):
@@ -299,7 +326,7 @@ def test_random_commands_never_kill_the_ta(probe: Probe, sealed: dict[str, str],
             elif kind.startswith("value:"):
                 params[i] = f"value:{dice.choice([0, 1, 2, 3])}"
         lines.append(line(command, *params))
-    good = [*loaded(sealed), *inferred(sealed)]
+    good = [*owner.loaded(), *owner.inferred()]
     results = probe.run([*lines, *good])
     assert TARGET_DEAD not in results
     assert -1 not in results
@@ -327,16 +354,17 @@ def racing(word: str) -> str:
 
 def race(probe: Probe, owner: Owner, share: Share) -> list[int]:
     """What RACES photos came to, all altered while they were pushed."""
-    begin, push, finish, _ = inferred(owner.words)
+    first = len(owner.photos)
+    photos = [owner.photo() for _ in range(RACES)]
     saved = [share.new_path("result") for _ in range(RACES)]
-    lines = loaded(owner.words)
+    lines = owner.loaded()
     header = len(lines)
-    for path in saved:
+    for photo, path in zip(photos, saved, strict=True):
         # One push of a small photo: the TA reads it once, and hashes what it read.
-        lines += [begin, racing(push), finish]
+        lines += [photo.begin, racing(photo.push), FINISH]
         lines.append(line(Command.RESULT, f"save:{GUEST_SHARE}/{path.name}", NONE, NONE, NONE))
-    results = probe.run([*lines, begin, push, finish])
-    assert results[-3:] == [SUCCESS] * 3
+    results = probe.run([*lines, *owner.inferred()])
+    assert results[-4:] == [SUCCESS] * 4
     outcomes = []
     for i, path in enumerate(saved):
         began, pushed, finished, taken = results[header + 4 * i : header + 4 * i + 4]
@@ -345,8 +373,8 @@ def race(probe: Probe, owner: Owner, share: Share) -> list[int]:
         refused |= {cml(Status.STREAM_TRUNCATED), cml(Status.STREAM_SPLICED)}
         if pushed == SUCCESS and finished == SUCCESS:
             assert taken == SUCCESS
-            result = open_result(owner.data_key, owner.photo, share.take(path, 1 << 16))
-            assert result.output_digest.hex() == golden("chelsea")["outputs_sha256"]
+            result = open_result(owner.data_key, owner.photos[first + i], share.take(path, 1 << 16))
+            assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
         elif pushed == SUCCESS:
             assert finished in refused, f"{finished:#x}"
         else:
@@ -368,10 +396,10 @@ def test_a_photo_that_changes_while_the_ta_reads_it(
 
 def test_keys_and_headers_that_change_while_the_ta_reads_them(probe: Probe, owner: Owner) -> None:
     """Either what was meant or a refusal by name; afterwards the session works."""
-    begin = inferred(owner.words)[0]
-    keys_lines = loaded(owner.words)[:2]
+    begin = owner.photo().begin
+    keys_lines = owner.loaded()[:2]
     lines = [racing(asked) for asked in keys_lines * KEY_RACES] + [racing(begin)] * RACES
-    good = [*loaded(owner.words), *inferred(owner.words)]
+    good = [*owner.loaded(), *owner.inferred()]
     results = probe.run([*lines, *good])
     wrapped, begun = results[: 2 * KEY_RACES], results[2 * KEY_RACES :][:RACES]
     assert set(wrapped) <= {SUCCESS, cml(Status.KEY_MALFORMED), cml(Status.KEY_UNWRAP)}
@@ -381,14 +409,14 @@ def test_keys_and_headers_that_change_while_the_ta_reads_them(probe: Probe, owne
     assert results[-len(good) :] == [SUCCESS] * len(good)
 
 
-def test_two_threads_on_one_session(probe: Probe, sealed: dict[str, str]) -> None:
+def test_two_threads_on_one_session(probe: Probe, owner: Owner) -> None:
     """OP-TEE lets one in after the other: each command finds a whole session."""
-    begin, push, finish, result = inferred(sealed)
-    lines = loaded(sealed)
+    photo = owner.photo()
+    lines = owner.loaded()
     before = len(lines)
-    lines += [f"twin {line(Command.INFO, *RIGHT[Command.INFO])}", f"twin {begin}"]
-    lines += [push, f"twin {finish}", f"twin {result}"]
-    results = probe.run([*lines, *inferred(sealed)])
+    lines += [f"twin {line(Command.INFO, *RIGHT[Command.INFO])}", f"twin {photo.begin}"]
+    lines += [photo.push, f"twin {FINISH}", f"twin {RESULT}"]
+    results = probe.run([*lines, *owner.inferred()])
     assert results[: before + 5] == [SUCCESS] * (before + 5)
     finished, taken = results[before + 5 : before + 7], results[before + 7 : before + 9]
     assert sorted(finished) == [SUCCESS, cml(Status.BAD_STATE)]
@@ -411,13 +439,13 @@ wc -l </tmp/said
 
 
 def test_a_client_killed_within_a_command_leaves_nothing(
-    probe: Probe, sealed: dict[str, str], guest: Guest, machine: Machine
+    probe: Probe, owner: Owner, guest: Guest, machine: Machine
 ) -> None:
     """A session with a model takes more than a third of secure memory: four would not fit."""
     share = Share(machine.share)
-    parts = len(loaded(sealed))
-    begin, push, finish, _ = inferred(sealed)
-    text = "\n".join(["open", *loaded(sealed), begin, push, finish, *[begin, push, finish] * 50])
+    parts = len(owner.loaded())
+    photos = [step for _ in range(51) for step in owner.inferred()[:3]]
+    text = "\n".join(["open", *owner.loaded(), *photos])
     script = share.put(f"{text}\n".encode(), "script")
     # Within loading a model, its FINISH, and the network's run.
     for lines in (parts - 3, parts, parts + 3, parts + 6):
@@ -427,7 +455,7 @@ def test_a_client_killed_within_a_command_leaves_nothing(
         assert status == 128 + 9
         assert lines <= said < len(text.splitlines())
     share.drop(script)
-    results = probe.run([*loaded(sealed), *inferred(sealed)])
+    results = probe.run([*owner.loaded(), *owner.inferred()])
     assert set(results) == {SUCCESS}
 
 
@@ -436,36 +464,35 @@ def memory_used(share: Share, path: Path) -> int:
     return used
 
 
-def test_failing_commands_leak_no_memory(
-    probe: Probe, sealed: dict[str, str], machine: Machine
-) -> None:
+def test_failing_commands_leak_no_memory(probe: Probe, owner: Owner, machine: Machine) -> None:
     """A hundred times each: photos and models that fail at their begin, push and finish."""
     share = Share(machine.share)
     before, after = share.new_path("info"), share.new_path("info")
-    begin, push, finish, result = inferred(sealed)
-    model_begin = line(Command.MODEL_BEGIN, sealed["model-header"], NONE, NONE, NONE)
-    model_push = line(Command.MODEL_PUSH, sealed["model-1"], NONE, NONE, NONE)
+    first, bad = owner.inferred(), owner.photo()
+    begin, push = bad.begin, bad.push
+    model_begin = line(Command.MODEL_BEGIN, owner.words["model-header"], NONE, NONE, NONE)
+    model_push = line(Command.MODEL_PUSH, owner.words["model-1"], NONE, NONE, NONE)
     model_finish = line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE)
     failing = [
-        *(line(Command.INFER_BEGIN, "in:48", NONE, NONE, NONE), push),
-        *(begin, finish),
+        *(line(Command.INFER_BEGIN, f"in:{HEADER_BYTES}", NONE, NONE, NONE), push),
+        *(begin, FINISH),
         *(begin, push, push),
-        *(begin, line(Command.INFER_PUSH, sealed["model-1"], NONE, NONE, NONE)),
-        *(result, line(Command.PROVISION_KEY, "value:1", "in:113", NONE, NONE)),
+        *(begin, line(Command.INFER_PUSH, owner.words["model-1"], NONE, NONE, NONE)),
+        *(RESULT, line(Command.PROVISION_KEY, "value:1", "in:113", NONE, NONE)),
     ]
     # The first photo leaves something behind that the next ones use.
-    lines = [*loaded(sealed), *inferred(sealed)]
+    lines = [*owner.loaded(), *first]
     lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{before.name}", NONE, NONE, NONE))
     lines += failing * 100
     lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{after.name}", NONE, NONE, NONE))
-    assert probe.run([*lines, *inferred(sealed)])[-5:] == [SUCCESS] * 5
+    assert probe.run([*lines, *owner.inferred()])[-5:] == [SUCCESS] * 5
     assert memory_used(share, before) == memory_used(share, after) > 0
 
     # And without a model: each begin maps memory for one.
-    lines = loaded(sealed)[:2]
+    lines = owner.loaded()[:2]
     lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{before.name}", NONE, NONE, NONE))
     lines += [model_begin, model_push, model_begin, model_finish] * 100
     lines.append(line(Command.INFO, f"save:{GUEST_SHARE}/{after.name}", NONE, NONE, NONE))
-    good = [*loaded(sealed), *inferred(sealed)]
+    good = [*owner.loaded(), *owner.inferred()]
     assert probe.run([*lines, *good])[-len(good) - 1 :] == [SUCCESS] * (len(good) + 1)
     assert memory_used(share, before) == memory_used(share, after)

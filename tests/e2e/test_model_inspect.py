@@ -3,7 +3,9 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import io
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -49,13 +51,25 @@ class Owner:
     def __init__(self, model: bytes) -> None:
         self._keys = {slot: keys.new_key() for slot in (keys.Slot.DATA, keys.Slot.MODEL)}
         self._model = sealed_file.seal_model(self._keys[keys.Slot.MODEL], model).data
-        photo = PHOTO.read_bytes()
-        self.photo = sealed_file.seal_photo(
-            self._keys[keys.Slot.DATA], photo, score_threshold=0.5
+        self._digest = hashlib.sha256(model).digest()
+        self._sequence = itertools.count(1)
+
+    def photo(self) -> bytes:
+        return sealed_file.seal_photo(
+            self._keys[keys.Slot.DATA],
+            PHOTO.read_bytes(),
+            score_threshold=0.5,
+            sequence=next(self._sequence),
+            model_digest=self._digest,
         ).data
 
     def tensors(self, size: int) -> bytes:
-        return sealed_file.seal_tensors(self._keys[keys.Slot.DATA], bytes(size)).data
+        return sealed_file.seal_tensors(
+            self._keys[keys.Slot.DATA],
+            bytes(size),
+            sequence=next(self._sequence),
+            model_digest=self._digest,
+        ).data
 
     def provision(self, session: Session) -> None:
         public = info(session)["public_key"]
@@ -158,7 +172,7 @@ def test_a_photo_takes_what_was_said(detector: Owner, raw: Open) -> None:
     session = raw()
     detector.load(session)
     planned = plan(session, MODEL.name)
-    push(session, Command.INFER_BEGIN, detector.photo)
+    push(session, Command.INFER_BEGIN, detector.photo())
     finish(session)
     memory = info(session)["memory"]
     said = detector_of(planned).baseline[0].small_peak_bytes
@@ -228,7 +242,7 @@ def test_optee_counts_what_was_said(detector: Owner, raw: Open, context: TEECont
             planned = plan(session, MODEL.name)
         else:
             detector.use(session)
-        push(session, Command.INFER_BEGIN, detector.photo)
+        push(session, Command.INFER_BEGIN, detector.photo())
         finish(session)
         ram, _ = ram_and_sessions(context)
         each = TA_SESSION_BYTES + planned.session_bytes
@@ -250,14 +264,14 @@ def test_as_many_requests_have_room_as_was_said(
     for number in range(fit.requests):
         session = raw()
         (detector.use if number else detector.load)(session)
-        push(session, Command.INFER_BEGIN, detector.photo)
+        push(session, Command.INFER_BEGIN, detector.photo())
         begun.append(session)
     # What other sessions really take is a little less than what is counted: one more may fit.
     with pytest.raises(TeeError) as caught:
         for _ in range(2):
             one_more = raw()
             detector.use(one_more)
-            push(one_more, Command.INFER_BEGIN, detector.photo)
+            push(one_more, Command.INFER_BEGIN, detector.photo())
             begun.append(one_more)
     assert int(caught.value.result) == ERROR_BASE + Status.NO_MEMORY
     for session in begun:

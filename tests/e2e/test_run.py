@@ -69,7 +69,7 @@ def ask(client: Client, sealed: Sealed) -> bytes:
 
 
 def run(client: Client, inputs: bytes) -> TensorResult:
-    sealed = sealed_file.seal_tensors(client.data_key, inputs)
+    sealed = client.seal_tensors(inputs)
     return open_tensor_result(client.data_key, sealed, ask(client, sealed))
 
 
@@ -86,7 +86,7 @@ def test_a_whole_model_equals_the_reference(fresh: Client, name: str) -> None:
     fresh.load(model.read_bytes())
     inputs, expected = reference(model, None)
     found = run(fresh, b"".join(value.tobytes() for value in inputs))
-    assert found.model_digest == fresh.session.info().model_digest
+    assert found.origin.model_digest == fresh.session.info().model_digest
     assert len(found.outputs) == len(expected)
     for output, wanted in zip(found.outputs, expected, strict=True):
         assert output.dims == wanted.shape
@@ -112,7 +112,7 @@ def refused(client: Client, sealed: Sealed) -> str:
 
 def test_tensors_of_other_sizes(mnist: Client) -> None:
     for size in (1, 783, 785, 1 << 20):
-        sealed = sealed_file.seal_tensors(mnist.data_key, bytes(size))
+        sealed = mnist.seal_tensors(bytes(size))
         assert refused(mnist, sealed) == "TENSORS_SIZE"
     run(mnist, bytes(784))
 
@@ -121,7 +121,8 @@ def test_headers_of_tensors(mnist: Client) -> None:
     identity = sealed_file.key_id(mnist.data_key)
 
     def sealed(kind: Kind, threshold: int, key: bytes = mnist.data_key) -> Sealed:
-        header = Header(kind, identity, bytes(range(16)), 784, threshold)
+        number = next(mnist.sequence)
+        header = Header(kind, identity, number, 784, mnist.model_digest, threshold)
         return Sealed(header, sealed_file.seal_stream(key, header.pack(), bytes(784)))
 
     assert refused(mnist, sealed(Kind.TENSORS, 500)) == "HEADER_MALFORMED"
@@ -133,8 +134,8 @@ def test_headers_of_tensors(mnist: Client) -> None:
 
 
 def test_a_result_is_for_its_request(mnist: Client) -> None:
-    one = sealed_file.seal_tensors(mnist.data_key, bytes(784))
-    two = sealed_file.seal_tensors(mnist.data_key, bytes(784))
+    one = mnist.seal_tensors(bytes(784))
+    two = mnist.seal_tensors(bytes(784))
     answer = ask(mnist, one)
     open_tensor_result(mnist.data_key, one, answer)
     for request, key in ((two, mnist.data_key), (one, keys.new_key())):

@@ -137,7 +137,7 @@ def test_the_size_of_a_result_tells_nothing(client: Client) -> None:
     photo = (ROOT / "fixtures/photos/astronaut.jpg").read_bytes()
     counts, sizes = set(), set()
     for threshold in (0.01, 0.6, 1.0):
-        sealed = sealed_file.seal_photo(client.data_key, photo, score_threshold=threshold)
+        sealed = client.seal(photo, score_threshold=threshold)
         answer = client.infer_bytes(sealed.data)
         counts.add(len(open_result(client.data_key, sealed, answer).detections))
         sizes.add(len(answer))

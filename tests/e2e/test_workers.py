@@ -396,5 +396,5 @@ def test_the_golden_result_of_each_share(ready: Callable[[str], Client], raw: Op
     photo = PHOTO.read_bytes()
     expected = golden("chelsea")["outputs_sha256"]
     with Worker(raw(), 1), Worker(raw(), 3):
-        found = {client.infer(photo).output_digest.hex() for _ in range(6)}
+        found = {client.infer(photo).origin.output_digest.hex() for _ in range(6)}
     assert found == {expected}

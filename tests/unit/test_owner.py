@@ -2,9 +2,11 @@
 """The owners' side, against other implementations of the same formats."""
 
 import hashlib
+import itertools
 import os
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import cbor2
 import pytest
@@ -16,10 +18,18 @@ from pyhpke import AEADId, CipherSuite, KDFId, KEMId, KEMKey
 
 from sandbox.errors import UserError
 from sandbox.owner import draw, keys, results, sealed_file
-from sandbox.owner.results import Detection, ResultError
-from sandbox.owner.sealed_file import SEGMENT_BYTES, Header, Kind, SealedFileError
+from sandbox.owner.results import Detection, Origin, ResultError
+from sandbox.owner.sealed_file import SEGMENT_BYTES, Header, Kind, Sealed, SealedFileError
 
 KEY = bytes(range(32))
+MODEL = b"m" * 32
+_numbers = itertools.count(1)
+
+
+def photo_sealed(photo: bytes, threshold: float = 0.5) -> Sealed:
+    return sealed_file.seal_photo(
+        KEY, photo, score_threshold=threshold, sequence=next(_numbers), model_digest=MODEL
+    )
 
 
 def segments_opened_by_hand(key: bytes, associated: bytes, stream: bytes) -> bytes:
@@ -42,27 +52,31 @@ def segments_opened_by_hand(key: bytes, associated: bytes, stream: bytes) -> byt
 @pytest.mark.parametrize("length", [1, 65479, 65480, 65481, 65480 + 65520, 65480 + 65521, 300_000])
 def test_sealed_photo_is_a_tink_stream_bound_to_its_header(length: int) -> None:
     photo = os.urandom(length)
-    sealed = sealed_file.seal_photo(KEY, photo, score_threshold=0.5)
+    sealed = photo_sealed(photo)
     header = Header.unpack(sealed.data)
     assert header == sealed.header
     assert header.kind is Kind.PHOTO
     assert header.plaintext_bytes == length
     assert header.score_threshold_permille == 500
     stream = sealed.data[sealed_file.HEADER_BYTES :]
-    assert segments_opened_by_hand(KEY, sealed.data[:48], stream) == photo
-    assert sealed_file.open_stream(KEY, sealed.data[:48], stream) == photo
+    assert segments_opened_by_hand(KEY, sealed.data[:72], stream) == photo
+    assert sealed_file.open_stream(KEY, sealed.data[:72], stream) == photo
 
 
 def test_header_layout() -> None:
-    header = Header(Kind.PHOTO, b"k" * 16, b"r" * 16, 0x0102030405, 321)
+    header = Header(Kind.PHOTO, b"k" * 16, 0x0A0B, 0x0102030405, b"m" * 32, 321)
     assert header.pack() == (
-        b"CML1\x01\x00\x01\x41" + b"k" * 16 + b"r" * 16 + b"\0\0\0\x01\x02\x03\x04\x05"
+        b"CML2\x01\x00\x01\x41"
+        + b"k" * 16
+        + b"\0\0\0\0\0\0\x0a\x0b"
+        + b"\0\0\0\x01\x02\x03\x04\x05"
+        + b"m" * 32
     )
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"CML1", b"CML2" + bytes(44), b"CML1\x04" + bytes(43), b"CML1\x01\x01" + bytes(42)],
+    [b"", b"CML2", b"CML1" + bytes(68), b"CML2\x04" + bytes(67), b"CML2\x01\x01" + bytes(66)],
 )
 def test_what_is_no_header_is_refused(data: bytes) -> None:
     with pytest.raises(SealedFileError):
@@ -82,20 +96,52 @@ def test_stream_does_not_open_with_other_associated_data_or_when_altered() -> No
 @pytest.mark.parametrize("threshold", [0.0, -1.0, 1.001, 0.0004])
 def test_threshold_out_of_range_is_refused(threshold: float) -> None:
     with pytest.raises(SealedFileError):
-        sealed_file.seal_photo(KEY, b"x", score_threshold=threshold)
+        photo_sealed(b"x", threshold)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 33, "a b", "../etc", "ä", "a\0b"])
+def test_what_is_no_name_for_a_model_is_refused(name: str) -> None:
+    with pytest.raises(SealedFileError):
+        sealed_file.seal_model(KEY, b"model", name=name)
+
+
+@pytest.mark.parametrize("number", [0, -1, 1 << 64])
+def test_versions_and_sequence_numbers_have_a_range(number: int) -> None:
+    with pytest.raises(SealedFileError):
+        sealed_file.seal_model(KEY, b"model", version=number)
+    with pytest.raises(SealedFileError):
+        sealed_file.seal_tensors(KEY, b"x", sequence=number, model_digest=MODEL)
+
+
+def test_model_digest_of_another_size_is_refused() -> None:
+    with pytest.raises(SealedFileError):
+        sealed_file.seal_tensors(KEY, b"x", sequence=1, model_digest=b"m" * 31)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("ssdlite_mobilenet_v2_coco80_204_int8", "ssdlite_mobilenet_v2_coco80_204"),
+        ("größe 2 (copy)", "gr-e-2-copy-"),
+        ("...", "model"),
+        ("", "model"),
+    ],
+)
+def test_a_name_follows_from_what_a_file_is_called(stem: str, name: str) -> None:
+    assert sealed_file.name_from(stem) == name.strip("-")
 
 
 def test_sealing_nothing_or_too_much_is_refused() -> None:
     with pytest.raises(SealedFileError):
-        sealed_file.seal_photo(KEY, b"", score_threshold=0.5)
+        photo_sealed(b"")
     with pytest.raises(SealedFileError):
         sealed_file.seal_model(KEY, bytes(sealed_file.MODEL_MAX_BYTES + 1))
 
 
 def test_two_seals_of_one_photo_share_nothing() -> None:
-    first = sealed_file.seal_photo(KEY, b"same", score_threshold=0.5)
-    second = sealed_file.seal_photo(KEY, b"same", score_threshold=0.5)
-    assert first.header.request_id != second.header.request_id
+    first = photo_sealed(b"same")
+    second = photo_sealed(b"same")
+    assert first.header.number != second.header.number
     assert first.stream != second.stream
 
 
@@ -129,11 +175,15 @@ def test_kept_key_is_made_once_and_private(tmp_path: Path) -> None:
         keys.kept_key(path)
 
 
-def result_map(request_id: bytes) -> dict[str, Any]:
+def result_map(request: Sealed) -> dict[str, Any]:
     return {
-        "v": 1,
-        "request": request_id,
-        "model": b"m" * 32,
+        "v": 2,
+        "request": request.digest,
+        "sequence": request.header.number,
+        "model": {"name": "a-model", "version": 3, "digest": MODEL},
+        "device": bytes(range(16)),
+        "ta": "0.1.0",
+        "counter": 5,
         "output": b"o" * 32,
         "width": 768,
         "height": 576,
@@ -153,14 +203,25 @@ def sealed_by_hand(key: bytes, aad: bytes, plain: bytes) -> bytes:
 
 
 def test_result_opens_for_its_request_only() -> None:
-    request = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
-    other = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
-    aad = request.data[:48] + hashlib.sha256(request.data[48:]).digest()
-    plain = cbor2.dumps(result_map(request.header.request_id)) + bytes(100)
+    request = photo_sealed(b"photo")
+    other = photo_sealed(b"photo")
+    aad = hashlib.sha256(request.data).digest()
+    plain = cbor2.dumps(result_map(request)) + bytes(100)
     sealed = sealed_by_hand(KEY, aad, plain)
     result = results.open_result(KEY, request, sealed)
     assert result.detections == (Detection("bicycle", 1, 0.5, (1.0, 2.0, 3.0, 4.0)),)
     assert (result.width, result.height) == (768, 576)
+    assert result.origin == Origin(
+        aad,
+        request.header.number,
+        "a-model",
+        3,
+        MODEL,
+        b"o" * 32,
+        UUID(bytes=bytes(range(16))),
+        "0.1.0",
+        5,
+    )
     for key, pairing in ((KEY, other), (bytes(32), request)):
         with pytest.raises(ResultError):
             results.open_result(key, pairing, sealed)
@@ -191,28 +252,47 @@ SYMMETRIC_ALG = bytes.fromhex("a10105")
 )
 def test_what_is_no_sealed_result_is_refused(message: bytes) -> None:
     """The normal world wrote it: whatever it is, it ends in one error and no other."""
-    request = sealed_file.seal_photo(KEY, b"jpeg", score_threshold=0.5)
+    request = photo_sealed(b"jpeg")
     with pytest.raises(ResultError):
         results.open_result(KEY, request, message)
 
 
-def test_result_that_names_another_request_is_refused() -> None:
-    request = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
-    sealed = sealed_by_hand(KEY, request.binding, cbor2.dumps(result_map(b"x" * 16)))
-    with pytest.raises(ResultError, match="another request"):
-        results.open_result(KEY, request, sealed)
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"request": b"x" * 32}, "another request"),
+        ({"sequence": 1 << 40}, "another request"),
+        ({"model": {"name": "a-model", "version": 3, "digest": b"x" * 32}}, "another model"),
+    ],
+)
+def test_result_that_names_another_request_or_model_is_refused(
+    change: dict[str, Any], said: str
+) -> None:
+    request = photo_sealed(b"photo")
+    plain = cbor2.dumps({**result_map(request), **change})
+    with pytest.raises(ResultError, match=said):
+        results.open_result(KEY, request, sealed_by_hand(KEY, request.digest, plain))
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"v": 2}, {"detections": None}, {"detections": [["a", 1, 0.5, [1.0]]]}, {"width": None}],
+    [
+        {"v": 1},
+        {"device": b"short"},
+        {"counter": "5"},
+        {"model": b"m" * 32},
+        {"ta": 1},
+        {"detections": None},
+        {"detections": [["a", 1, 0.5, [1.0]]]},
+        {"width": None},
+    ],
 )
 def test_result_that_makes_no_sense_is_refused(change: dict[str, Any]) -> None:
-    request = sealed_file.seal_photo(KEY, b"photo", score_threshold=0.5)
-    fields = {**result_map(request.header.request_id), **change}
+    request = photo_sealed(b"photo")
+    fields = {**result_map(request), **change}
     if change.get("width", 0) is None:
         del fields["width"]
-    sealed = sealed_by_hand(KEY, request.binding, cbor2.dumps(fields))
+    sealed = sealed_by_hand(KEY, request.digest, cbor2.dumps(fields))
     with pytest.raises(ResultError):
         results.open_result(KEY, request, sealed)
 

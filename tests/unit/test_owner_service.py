@@ -30,6 +30,7 @@ class Says:
 GOOD: dict[str, Any] = {
     "ok": True,
     "version": "0.1.0",
+    "device": "000102030405060708090a0b0c0d0e0f",
     "public_key": "04" + "00" * 64,
     "data_key_id": None,
     "model_key_id": None,

@@ -22,7 +22,7 @@ static void check(const struct cml_header *header, const uint8_t *data)
 		[CML_KIND_MODEL] = CML_MODEL_MAX_LEN,
 		[CML_KIND_TENSORS] = CML_TENSORS_MAX_LEN,
 	};
-	uint8_t bytes[CML_HEADER_SIZE] = "CML1";
+	uint8_t bytes[CML_HEADER_SIZE] = "CML2";
 
 	if (!header->plaintext_len ||
 	    header->plaintext_len > limits[header->kind])
@@ -33,8 +33,17 @@ static void check(const struct cml_header *header, const uint8_t *data)
 	bytes[4] = header->kind;
 	put_be(bytes + 6, header->score_threshold, 2);
 	memcpy(bytes + 8, header->key_id, CML_KEY_ID_SIZE);
-	memcpy(bytes + 24, header->request_id, CML_REQUEST_ID_SIZE);
-	put_be(bytes + 40, header->plaintext_len, 8);
+	put_be(bytes + 32, header->plaintext_len, 8);
+	if (header->kind == CML_KIND_MODEL) {
+		put_be(bytes + 24, header->version, 8);
+		if (!header->name[0] ||
+		    strlen(header->name) > CML_MODEL_NAME_MAX_LEN)
+			abort();
+		memcpy(bytes + 40, header->name, strlen(header->name));
+	} else {
+		put_be(bytes + 24, header->sequence, 8);
+		memcpy(bytes + 40, header->model_digest, CML_SHA256_SIZE);
+	}
 	if (memcmp(bytes, data, sizeof(bytes)) ||
 	    memcmp(header->bytes, data, sizeof(bytes)))
 		abort();

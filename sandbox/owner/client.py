@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The owners' side of one TA session: keys and a model go in, then requests and their results."""
+
+import functools
+import hashlib
+import itertools
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox import paths
+from sandbox.errors import UserError
+from sandbox.owner import keys, results, sealed_file
+from sandbox.owner.results import Result, TensorResult
+from sandbox.owner.sealed_file import Sealed
+from sandbox.owner.service import Session
+from sandbox.owner.share import Share
+from sandbox.tee_abi import TENSORS_MAX_BYTES
+
+RESULT_MAX_BYTES = 1 << 16
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model and the key of the one who owns it."""
+
+    name: str
+    data: bytes
+    key: bytes
+    version: int = 1
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        return hashlib.sha256(self.data).digest()
+
+    @functools.cached_property
+    def sealed(self) -> bytes:
+        """Once: sessions that send the same sealed file share the model in secure memory."""
+        name = sealed_file.name_from(self.name)
+        return sealed_file.seal_model(self.key, self.data, name=name, version=self.version).data
+
+
+def owned_model(path: Path) -> Model:
+    """With the key that this user has as an owner of models."""
+    key = keys.kept_key(paths.state_dir() / "owners" / "model.key")
+    return Model(path.stem, read(path), key)
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
+class _Timer:
+    """Notes how long each part took."""
+
+    def __init__(self, into: dict[str, float]) -> None:
+        self._into = into
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._into[name] = (now - self._last) * 1000
+        self._last = now
+
+
+class Client:
+    """One session of the TA, and the owners' side of it."""
+
+    def __init__(self, session: Session, share: Share, model: Model, *, workers: int = 0) -> None:
+        """`workers`: how many cores may work on one photo; 0: all."""
+        self._session = session
+        self._workers = workers
+        self._share = share
+        self._model = model
+        # Fresh for each session: what was sealed for another opens with no key of this one.
+        self._data_key = keys.new_key()
+        self._sequence = itertools.count(1)
+
+    def prepare(self, name: str) -> None:
+        info = self._session.attach(name)
+        self._session.workers(self._workers)
+        self._provision(keys.Slot.DATA, self._data_key, info.public_key)
+        if info.model_digest == self._model.digest:
+            return
+        self._provision(keys.Slot.MODEL, self._model.key, info.public_key)
+        path = self._share.put(self._model.sealed, "model")
+        try:
+            self._session.load_model(path)
+        finally:
+            self._share.drop(path)
+
+    def _provision(self, slot: keys.Slot, key: bytes, public_key: bytes) -> None:
+        path = self._share.put(keys.wrap(key, slot, public_key), "key")
+        try:
+            self._session.provision(slot.name.lower(), path)
+        finally:
+            self._share.drop(path)
+
+    def detect(self, photo: bytes, threshold: float, timings_ms: dict[str, float]) -> Result:
+        timer = _Timer(timings_ms)
+        sealed = sealed_file.seal_photo(
+            self._data_key,
+            photo,
+            score_threshold=threshold,
+            sequence=next(self._sequence),
+            model_digest=self._model.digest,
+        )
+        answer = self._ask(sealed, RESULT_MAX_BYTES, timer)
+        result = results.open_result(self._data_key, sealed, answer)
+        self._note(result.timings_us, timer, timings_ms)
+        return result
+
+    def run(self, inputs: bytes, timings_ms: dict[str, float]) -> TensorResult:
+        """`inputs`: all of the model's, in its order, one after another."""
+        timer = _Timer(timings_ms)
+        sealed = sealed_file.seal_tensors(
+            self._data_key,
+            inputs,
+            sequence=next(self._sequence),
+            model_digest=self._model.digest,
+        )
+        answer = self._ask(sealed, TENSORS_MAX_BYTES + RESULT_MAX_BYTES, timer)
+        result = results.open_tensor_result(self._data_key, sealed, answer)
+        self._note(result.timings_us, timer, timings_ms)
+        return result
+
+    def _ask(self, sealed: Sealed, limit: int, timer: _Timer) -> bytes:
+        """The sealed result of at most `limit` bytes."""
+        request = self._share.put(sealed.data, "request")
+        answer = self._share.new_path("result")
+        try:
+            timer.lap("seal")
+            self._session.infer(request, answer)
+            timer.lap("service")
+            return self._share.take(answer, limit)
+        finally:
+            self._share.drop(request)
+            self._share.drop(answer)
+
+    def _note(
+        self, timings_us: Mapping[str, int], timer: _Timer, timings_ms: dict[str, float]
+    ) -> None:
+        timer.lap("open")
+        for name, microseconds in timings_us.items():
+            timings_ms[name.removesuffix("_us")] = microseconds / 1000
