@@ -16,6 +16,7 @@ VERBS = (
     "detect",
     "run",
     "model",
+    "attest",
     "keys",
     "verify",
     "status",

@@ -17,7 +17,7 @@ from sandbox.owner import cose
 from sandbox.owner.client import TaKeys, Trust
 from sandbox.owner.service import Session
 from sandbox.verifier.appraisal import Appraisal, Verifier
-from sandbox.verifier.errors import KeyRefused, ModelRefused
+from sandbox.verifier.errors import KeyRefused, ModelUnlisted
 from sandbox.verifier.reference import Reference
 
 
@@ -66,7 +66,7 @@ class Verified:
     def check_model(self, digest: bytes) -> None:
         models = self.verifier.policy.models
         if models is not None and digest not in models:
-            raise ModelRefused(
+            raise ModelUnlisted(
                 f"the policy does not list the model {digest.hex()}",
                 "Name it under `models` in the policy file, or use another model.",
             )
