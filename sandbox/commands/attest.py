@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from sandbox.commands import trust, verify_steps
 from sandbox.commands.context import Context
@@ -66,9 +67,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         appraisal = verifier.appraise(token, nonce)
     with context.progress.printing():
         if args.json:
-            described = {"nonce": nonce.hex(), "token": token.hex()}
-            if appraisal is None or appraisal.evidence is not None:
-                evidence = decode(token) if appraisal is None else appraisal.evidence
+            described: dict[str, Any] = {"nonce": nonce.hex(), "token": token.hex()}
+            evidence = decode(token) if appraisal is None else appraisal.evidence
+            if evidence is not None:
                 described["evidence"] = show.evidence_json(evidence)
             if appraisal is not None:
                 described["appraisal"] = appraisal.as_json()
