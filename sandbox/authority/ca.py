@@ -198,6 +198,14 @@ class Authority:
         now = self._clock()
         return [self._ledger.issued(entry) for entry in self.issued() if entry.valid(now)]
 
+    def newest(self, subject: str) -> x509.Certificate | None:
+        """Of this subject (RFC 4514): the newest that is valid, or else the newest."""
+        found = [entry for entry in self.issued() if entry.subject == subject]
+        if not found:
+            return None
+        valid = [entry for entry in found if entry.valid(self._clock())]
+        return self._ledger.issued((valid or found)[-1])
+
     def revoke(self, serial: int, reason: str = "unspecified") -> Entry:
         """From the next CRL on the certificate is refused; revoking twice changes nothing."""
         flag = x509.ReasonFlags(reason)

@@ -33,10 +33,12 @@ class Manufacturer(Authority):
         return self.sign(subject, key, key_usage(digital_signature=True), None, reuse=True)
 
     def endorsement(self, of: uuid.UUID) -> x509.Certificate | None:
-        """Of a device that was endorsed earlier, the newest that is valid."""
+        """Of a device that was endorsed earlier: the newest that is valid, or else was.
+
+        A revoked one is handed out too, so that whoever verifies can say that it was revoked.
+        """
         wanted = attestation_subject(of).rfc4514_string()
-        found = [c for c in self.certificates() if c.subject.rfc4514_string() == wanted]
-        return found[-1] if found else None
+        return self.newest(wanted)
 
 
 def ensure_endorsed(huk: bytes) -> None:

@@ -13,11 +13,12 @@ from cryptography import x509
 from sandbox.authority.manufacturer import Manufacturer
 from sandbox.errors import HostError, UserError
 from sandbox.verifier import chain, policy
-from sandbox.verifier.appraisal import Appraisal, Verifier
+from sandbox.verifier.appraisal import Appraisal
 from sandbox.verifier.errors import NonceRefused
 from sandbox.verifier.evidence import NONCE_BYTES, TOKEN_MAX_BYTES
 from sandbox.verifier.policy import Policy
 from sandbox.verifier.reference import Reference
+from sandbox.verifier.verifier import Verifier
 
 
 def nonce(text: str) -> bytes:

@@ -144,9 +144,14 @@ def _check_dates(certificate: x509.Certificate, at: datetime) -> None:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if not begin <= at <= end:
         raise CertificateExpired(
-            f"certificate of {certificate.subject.rfc4514_string()} is valid from"
+            f"certificate of {_words(certificate.subject)} is valid from"
             f" {begin:%Y-%m-%d} to {end:%Y-%m-%d}"
         )
+
+
+def _words(name: x509.Name) -> str:
+    """For a terminal: whoever made the certificate chose the characters."""
+    return "".join(c if c.isprintable() else "?" for c in name.rfc4514_string())
 
 
 def _end_entity() -> ExtensionPolicy:
@@ -191,12 +196,10 @@ def _check_crls(
         if crl.issuer != issuer.subject:
             continue
         if not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
-            raise CertificateRevoked(
-                f"the revocation list of {crl.issuer.rfc4514_string()} is forged"
-            )
+            raise CertificateRevoked(f"the revocation list of {_words(crl.issuer)} is forged")
         if crl.next_update_utc is not None and crl.next_update_utc < at:
             raise CertificateRevoked(
-                f"the revocation list of {crl.issuer.rfc4514_string()} is of"
+                f"the revocation list of {_words(crl.issuer)} is of"
                 f" {crl.last_update_utc:%Y-%m-%d}, and no longer valid"
             )
         if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:

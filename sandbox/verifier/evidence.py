@@ -248,6 +248,9 @@ def _text(value: object) -> str:
         raise TypeError("no text")
     if len(value) > 256:
         raise ValueError("a text of more than 256 characters")
+    # It will be shown to people, on terminals.
+    if not value.isprintable():
+        raise ValueError("a text with control characters")
     return value
 
 

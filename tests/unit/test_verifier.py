@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from sandbox.authority.manufacturer import Manufacturer
 from sandbox.errors import UserError
 from sandbox.verifier import chain, errors, policy
-from sandbox.verifier.appraisal import Appraisal, Tier, Verdict, Verifier
+from sandbox.verifier.appraisal import Appraisal, Tier, Verdict
 from sandbox.verifier.nonces import Nonces
 from sandbox.verifier.policy import Policy
 from sandbox.verifier.reference import Reference
+from sandbox.verifier.verifier import Verifier
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 REFERENCE = Reference.from_json(json.dumps(evidence_maker.reference()))
@@ -262,6 +263,15 @@ def test_a_certificate_out_of_its_time_is_refused(days: tuple[int, int]) -> None
     found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, days=days))
     error = refused(found, chain.CertificateExpired, "certificate")
     assert "valid from" in error.message
+
+
+def test_names_in_certificates_do_not_write_on_the_terminal() -> None:
+    names = ("\x1b[2Jattestation",)
+    found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, days=(-10, -1), names=names))
+    error = refused(found, chain.CertificateExpired, "certificate")
+    assert "?[2Jattestation" in error.message and "\x1b" not in error.message
+    found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, names=names))
+    assert "\x1b" not in refused(found, chain.CertificateMisused, "certificate").message
 
 
 def test_a_root_out_of_its_time_is_refused(maker: Manufacturer, appraise: Appraise) -> None:

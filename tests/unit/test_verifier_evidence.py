@@ -147,6 +147,8 @@ WRONG: dict[str, tuple[type[errors.EvidenceError], bytes]] = {
     "ueid-imei": (errors.EvidenceType, evidence({256: b"\x03" + bytes(16)})),
     "profile-number": (errors.EvidenceType, evidence({265: 1})),
     "profile-long": (errors.EvidenceType, evidence({265: "x" * 300})),
+    "name-of-control": (errors.EvidenceType, evidence(ta={270: "in\x1b[2Jference"})),
+    "version-of-control": (errors.EvidenceType, components({**CORE, 4: "4\n"}, CODE)),
     "bootseed": (errors.EvidenceType, evidence({268: bytes(31)})),
     "dbgstat-true": (errors.EvidenceType, evidence({263: True})),
     "dbgstat-5": (errors.EvidenceType, evidence({263: 5})),
