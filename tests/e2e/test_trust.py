@@ -18,7 +18,6 @@ from test_hostile_input import refused
 
 from sandbox import process
 from sandbox.authority import device
-from sandbox.build import recipe
 from sandbox.commands import trust
 from sandbox.log import SilentProgress
 from sandbox.machine import flash
@@ -247,14 +246,10 @@ def one_byte_changed(genuine: bytes, folder: Path) -> bytes:
 
     The key that OP-TEE accepts here is the one of its sources: whoever has these can sign.
     """
-    elf = bytearray(genuine[genuine.index(b"\x7fELF") :])
-    elf[elf.index(b"model refused:")] ^= 0x20
-    (folder / "evil.elf").write_bytes(elf)
-    kit = recipe.ta_dev_kit(SilentProgress())
-    argv: list[process.Argument] = [sys.executable, kit / "scripts/sign_encrypt.py"]
-    argv += ["--uuid", str(TA_UUID), "--key", kit / "keys/default_ta.pem"]
-    argv += ["--in", folder / "evil.elf", "--out", folder / "evil.ta"]
-    process.run(argv, timeout_s=60.0)
+    (folder / "genuine.ta").write_bytes(genuine)
+    script = ROOT / "docs/tutorial/one_letter.py"
+    argv: list[process.Argument] = [sys.executable, script]
+    process.run([*argv, folder / "genuine.ta", folder / "evil.ta"], timeout_s=120.0)
     return (folder / "evil.ta").read_bytes()
 
 
