@@ -103,6 +103,14 @@ def refused_photo(*options: str | Path, name: str) -> Iterator[None]:
     yield
 
 
+def only_model(digest: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        head, models = text.split("[models]")
+        return f"{head}[models]" + models.replace('allowed = "any"', f'allowed = ["{digest}"]', 1)
+
+    return change
+
+
 def policy(tmp_path: Path, change: Callable[[str], str]) -> Path:
     reference = tmp_path / "reference.json"
     run_sandbox("reference-values", "--out", reference)
@@ -117,20 +125,16 @@ def policy(tmp_path: Path, change: Callable[[str], str]) -> Path:
 def test_a_policy_without_debugging_accepts_no_emulated_device(
     machine: Machine, tmp_path: Path
 ) -> None:
-    strict = policy(tmp_path, lambda text: text.replace("debug = true", "debug = false"))
+    strict = policy(tmp_path, lambda text: text.replace("allowed = true", "allowed = false"))
     with refused_photo("--policy", strict, name="DebugRefused"):
         pass
     assert run_sandbox("detect", CHELSEA).status == 0
 
 
 def test_a_policy_that_does_not_list_the_model(machine: Machine, tmp_path: Path) -> None:
-    other = policy(
-        tmp_path, lambda text: text.replace('models = "any"', f'models = ["{"0" * 64}"]')
-    )
-    with refused_photo("--policy", other, name="ModelUnlisted"):
+    with refused_photo("--policy", policy(tmp_path, only_model("0" * 64)), name="ModelUnlisted"):
         pass
-    digest = sha256(MODEL.read_bytes())
-    ours = policy(tmp_path, lambda text: text.replace('models = "any"', f'models = ["{digest}"]'))
+    ours = policy(tmp_path, only_model(sha256(MODEL.read_bytes())))
     assert run_sandbox("detect", CHELSEA, "--policy", ours).status == 0
 
 
