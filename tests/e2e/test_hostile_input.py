@@ -428,6 +428,4 @@ def test_a_result_that_was_swapped_is_not_accepted(client: Client) -> None:
     first = client.seal(photo)
     answer = client.infer_bytes(first.data)
     with pytest.raises(SandboxError):
-        from sandbox.owner.results import open_result
-
-        open_result(client.data_key, first, flipped(answer, len(answer) // 2))
+        open_result(client.data_key, first, flipped(answer, len(answer) // 2), client.signer)

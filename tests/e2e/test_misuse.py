@@ -405,7 +405,8 @@ def test_random_commands_never_kill_the_ta(probe: Probe, owner: Owner, seed: int
     outs = ["out:0", "out:16", "out:32", "out:1024", "out:16384", "nullout:0"]
     lines = []
     for _ in range(100):
-        command = dice.choice(list(RIGHT))
+        # Another wrapping key in the middle is no misuse, and has its own test.
+        command = dice.choice([each for each in RIGHT if each is not Command.OWN_KEY_ROTATE])
         params = list(RIGHT[command])
         for i, kind in enumerate(params):
             if kind.startswith("in:"):
