@@ -63,6 +63,11 @@ def key_digest(key: ec.EllipticCurvePublicKey) -> str:
     return hashlib.sha256(spki).hexdigest()
 
 
+def subject_text(name: x509.Name) -> str:
+    """RFC 4514, which has no short name for a serial number."""
+    return name.rfc4514_string({NameOID.SERIAL_NUMBER: "serialNumber"})
+
+
 def _from_timestamp(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
@@ -135,7 +140,7 @@ class Authority:
         with self._ledger.locked():
             self._begin()
             now = self._clock()
-            digest, named = key_digest(key), subject.rfc4514_string()
+            digest, named = key_digest(key), subject_text(subject)
             earlier = [entry for entry in self._ledger.entries() if entry.key == digest]
             revoked = next(
                 (e for e in earlier if e.revoked_at is not None and e.reason not in _KEY_IS_GOOD),

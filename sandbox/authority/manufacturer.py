@@ -14,7 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from sandbox import paths
 from sandbox.authority import device
-from sandbox.authority.ca import Authority, Clock, key_usage
+from sandbox.authority.ca import Authority, Clock, key_usage, subject_text
 from sandbox.authority.ledger import utc_now
 
 ATTESTATION_NAME = "attestation"
@@ -37,8 +37,7 @@ class Manufacturer(Authority):
 
         A revoked one is handed out too, so that whoever verifies can say that it was revoked.
         """
-        wanted = attestation_subject(of).rfc4514_string()
-        return self.newest(wanted)
+        return self.newest(subject_text(attestation_subject(of)))
 
 
 def ensure_endorsed(huk: bytes) -> None:

@@ -93,7 +93,7 @@ def issue(args: argparse.Namespace, context: Context) -> int:
     _put(certificate.public_bytes(Encoding.PEM), args.out)
     if args.out is not None:
         print(
-            f"{args.out}: {certificate.subject.rfc4514_string()}, serial"
+            f"{args.out}: {ca.subject_text(certificate.subject)}, serial"
             f" {certificate.serial_number:x}, until {certificate.not_valid_after_utc:%Y-%m-%d}"
         )
     return 0

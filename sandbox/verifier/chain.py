@@ -151,7 +151,8 @@ def _check_dates(certificate: x509.Certificate, at: datetime) -> None:
 
 def _words(name: x509.Name) -> str:
     """For a terminal: whoever made the certificate chose the characters."""
-    return "".join(c if c.isprintable() else "?" for c in name.rfc4514_string())
+    text = name.rfc4514_string({NameOID.SERIAL_NUMBER: "serialNumber"})
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _end_entity() -> ExtensionPolicy:

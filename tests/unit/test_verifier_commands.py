@@ -196,7 +196,7 @@ def test_issue_revoke_and_list(run: Run, tmp_path: Path) -> None:
     csr = write_request(tmp_path / "signing.csr", ec.generate_private_key(ec.SECP256R1()))
     out_file = tmp_path / "signing.pem"
     status, out, _ = run("keys", "issue", csr, "--out", out_file, "--days", "3")
-    assert status == 0 and DEVICE in out
+    assert status == 0 and f"serialNumber={DEVICE}" in out
     status, out, _ = run("keys", "issue", csr)
     certificate = x509.load_pem_x509_certificate(out.encode())
     assert certificate.issuer == OwnerAuthority().certificate().subject
