@@ -16,9 +16,10 @@ from sandbox.machine.machine import Machine
 from sandbox.owner import cose
 from sandbox.owner.client import TaKeys, Trust
 from sandbox.owner.service import Session
-from sandbox.verifier.appraisal import Appraisal, Verifier
+from sandbox.verifier.appraisal import Appraisal
 from sandbox.verifier.errors import KeyRefused, ModelUnlisted
 from sandbox.verifier.reference import Reference
+from sandbox.verifier.verifier import Verifier
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -33,7 +33,7 @@ from sandbox.owner.share import Share
 from sandbox.tee import TEEContext
 from sandbox.tee_abi import TA_UUID
 from sandbox.verifier import errors
-from sandbox.verifier.appraisal import Verifier
+from sandbox.verifier.verifier import Verifier
 
 CHELSEA = ROOT / "fixtures/photos/chelsea.jpg"
 
