@@ -74,11 +74,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 
 def issue(args: argparse.Namespace, context: Context) -> int:
-    del context
     csr = verify_steps.read_limited(args.csr, CSR_MAX_BYTES, "certificate signing request")
     device, keys = None, None
     if args.evidence is not None:
-        accepted = verify_steps.appraise(args, args.evidence).accepted
+        accepted = verify_steps.appraise(args, args.evidence, context.progress).accepted
         device = accepted.device
         keys = [key for key in (accepted.ta.wrapping_key, accepted.ta.signing_key) if key]
     elif args.nonce is not None:

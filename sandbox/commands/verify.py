@@ -56,7 +56,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         # Imported late, as below: other verbs do without.
         from sandbox.verifier import policy
 
-        reference = verify_steps.reference_values(args.reference)
+        reference = verify_steps.reference_values(args.reference, context.progress)
         print(policy.default_toml(reference), end="")
         return 0
     if args.evidence is None:
@@ -98,7 +98,7 @@ def _judge(args: argparse.Namespace, context: Context) -> int:
 
     from sandbox.verifier import ear, show
 
-    appraisal = verify_steps.appraise(args, args.evidence)
+    appraisal = verify_steps.appraise(args, args.evidence, context.progress)
     if args.ear is not None:
         verify_steps.write(args.ear, ear.sign(appraisal, _key()).encode() + b"\n")
     with context.progress.printing():

@@ -2,6 +2,7 @@
 """What the commands that judge evidence share: options, files, and the verifier they make."""
 
 import argparse
+import json
 import sys
 import uuid
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from cryptography import x509
 
 from sandbox.authority.manufacturer import Manufacturer
 from sandbox.errors import HostError, UserError
+from sandbox.log import Progress
 from sandbox.verifier import chain, policy
 from sandbox.verifier.appraisal import Appraisal
 from sandbox.verifier.errors import NonceRefused
@@ -42,7 +44,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--policy", type=Path, metavar="FILE", help="TOML; else what --print-policy prints"
     )
     parser.add_argument(
-        "--reference", type=Path, metavar="FILE", help="of `sandbox reference-values`"
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="of `sandbox reference-values` (the local build's)",
     )
     parser.add_argument(
         "--chain",
@@ -86,13 +91,14 @@ def read_evidence(path: Path) -> bytes:
     return read_limited(path, TOKEN_MAX_BYTES, "evidence")
 
 
-def reference_values(path: Path | None) -> Reference:
-    if path is None:
-        raise UserError(
-            "no reference values to compare with",
-            "Name a file with --reference: `sandbox reference-values` writes one.",
-        )
-    return Reference.load(path)
+def reference_values(path: Path | None, progress: Progress, cores: int = 1) -> Reference:
+    """`cores`: of the machine, if the local build is compared with."""
+    if path is not None:
+        return Reference.load(path)
+    # Imported late: it knows how everything is built.
+    from sandbox.commands import reference_values as local
+
+    return Reference.from_json(json.dumps(local.built(cores, progress).as_json()))
 
 
 def make_policy(path: Path | None, reference: Reference) -> Policy:
@@ -104,11 +110,14 @@ def make_policy(path: Path | None, reference: Reference) -> Policy:
 def make_verifier(
     policy_file: Path | None,
     reference_file: Path | None,
+    progress: Progress,
     root: Path | None = None,
     crl: Path | None = None,
+    *,
+    cores: int = 1,
 ) -> Verifier:
     """By the files named, and otherwise by what this user's sandbox has."""
-    reference = reference_values(reference_file)
+    reference = reference_values(reference_file, progress, cores)
     manufacturer = Manufacturer()
 
     def endorsements(device: uuid.UUID) -> Sequence[x509.Certificate]:
@@ -129,12 +138,12 @@ def make_verifier(
     )
 
 
-def appraise(args: argparse.Namespace, evidence: Path) -> Appraisal:
+def appraise(args: argparse.Namespace, evidence: Path, progress: Progress) -> Appraisal:
     if args.nonce is None:
         raise NonceRefused(
             "without the challenge, evidence may be of any age",
             "Name it with --nonce; `sandbox verify --show` prints evidence without judging it.",
         )
-    verifier = make_verifier(args.policy, args.reference, args.root, args.crl)
+    verifier = make_verifier(args.policy, args.reference, progress, args.root, args.crl)
     certificates = chain.load_certificates(args.chain) if args.chain is not None else None
     return verifier.appraise(read_evidence(evidence), args.nonce, chain=certificates)

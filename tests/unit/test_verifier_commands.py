@@ -5,7 +5,9 @@ import json
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from uuid import UUID
 
+import cbor2
 import evidence_maker
 import jwt
 import pytest
@@ -19,6 +21,9 @@ from evidence_maker import HUK, NONCE
 from sandbox.__main__ import main
 from sandbox.authority.manufacturer import Manufacturer, endorse
 from sandbox.authority.owner import OwnerAuthority
+from sandbox.commands import reference_values
+from sandbox.reference.core import CoreValue
+from sandbox.reference.values import ReferenceValues, TaValue
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -163,7 +168,6 @@ def test_showing_judges_nothing(run: Run, token: Path) -> None:
     [
         ((), "no evidence"),
         (("TOKEN",), "any age"),
-        (("TOKEN", "--nonce", NONCE.hex()), "no reference values"),
         (("TOKEN", "--nonce", "xyz"), "not hexadecimal"),
         (("TOKEN", "--nonce", "00"), "1 bytes"),
         (("TOKEN", "--show", "--print-key"), "not allowed with"),
@@ -173,6 +177,42 @@ def test_showing_judges_nothing(run: Run, token: Path) -> None:
 def test_wrong_use_is_2(argv: tuple[str, ...], words: str, run: Run, token: Path) -> None:
     status, _, err = run("verify", *(token if word == "TOKEN" else word for word in argv))
     assert status == 2 and words in err
+
+
+def test_without_a_file_the_local_build_is_compared_with(
+    run: Run, token: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The build has its own tests: here it says what evidence_maker's device has."""
+    values = ReferenceValues(
+        CoreValue("4.10.0", evidence_maker.CORE_SHA256),
+        (
+            TaValue(
+                UUID(bytes=evidence_maker.TA_UUID), "inference", "0.1.0", evidence_maker.TA_SHA256
+            ),
+        ),
+    )
+    monkeypatch.setattr(reference_values, "built", lambda *_: values)
+    endorse(HUK)
+    assert run("verify", token, "--nonce", NONCE.hex())[0] == 0
+    status, out, _ = run("verify", "--print-policy")
+    assert status == 0 and str(values.tas[0].uuid) in out
+
+
+def test_reference_values_as_corim(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = ReferenceValues(CoreValue("4.10.0", evidence_maker.CORE_SHA256), ())
+    monkeypatch.setattr(reference_values, "built", lambda *_: values)
+    endorse(HUK)
+    unsigned, signed = tmp_path / "unsigned.corim", tmp_path / "signed.corim"
+    assert run("reference-values", "--corim", unsigned, "--unsigned")[0] == 0
+    assert run("reference-values", "--corim", signed)[0] == 0
+    message = cbor2.loads(signed.read_bytes())
+    assert message.tag == 18 and message.value[2] == unsigned.read_bytes()
+    _, keys = (cbor2.loads(tag.value)[4] for tag in cbor2.loads(message.value[2]).value[1])
+    assert [triple[0][1].value[1:] for triple in keys[3]] == [evidence_maker.device_id(HUK)]
+    status, _, err = run("reference-values", "--unsigned")
+    assert status == 2 and "without --corim" in err
 
 
 # Keys -------------------------------------------------------------------------------------------
