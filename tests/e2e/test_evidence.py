@@ -2,6 +2,7 @@
 """OP-TEE patch 0006: what evidence says, who gets which keys, and what is refused."""
 
 import contextlib
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cwt import COSE, COSEAlgs, COSEKey
 from device import Device
 
+from sandbox.__main__ import main
 from sandbox.build import recipe
 from sandbox.devkit.build import Built
 from sandbox.devkit.push import push
@@ -27,6 +29,7 @@ from sandbox.machine import flash
 from sandbox.machine.machine import Machine
 from sandbox.machine.start import guarded
 from sandbox.reference import core, ta
+from sandbox.reference.core import MeasurementError
 from sandbox.tee import (
     MemrefIn,
     MemrefOut,
@@ -43,8 +46,10 @@ from sandbox.testing.lab import ImagesFor
 FOLDER = Path(__file__).with_name("evidence_ta")
 TA = UUID("835a053a-67d6-4491-a18f-b691aea64a86")
 OTHER_TA = UUID("835a053a-67d6-4491-a18f-b691aea64a87")
+INFERENCE = UUID("2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720")
 PTA = UUID("9d2e4f8a-6b1c-4e57-a3f0-5c8d7e61b204")
-TOKEN, DERIVE_KEY, MEASUREMENT, NUMBER = 0, 1, 2, 100
+LIBRARY = Path(__file__).parent / "examples/library/ta/number"
+TOKEN, DERIVE_KEY, MEASUREMENT, NUMBER, LOAD = 0, 1, 2, 100, 101
 NONCE = bytes(range(32))
 NONE = MemrefIn(b"")
 ROOM = MemrefOut(2048)
@@ -176,6 +181,33 @@ def test_it_says_what_is_so(session: Session, device: Device, built: Built) -> N
 def expected_core() -> core.CoreValue:
     built = recipe.optee_os(1, SilentProgress())
     return core.measure(built / "core" / "tee-pager_v2.bin", built / "symbols" / "core.elf")
+
+
+def test_it_says_what_the_command_computes(
+    session: Session, built: Built, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "values.json"
+    assert main(["reference-values", str(FOLDER), "--out", str(out)]) == 0
+    values = json.loads(out.read_text())
+    core_component, ta_component = payload(token(session))[COMPONENTS]
+    assert values["version"] == 1
+    assert values["optee_core"] == {
+        "version": core_component[4],
+        "sha256": core_component[2].hex(),
+    }
+    mine = {"uuid": str(TA), "name": "evidence_ta", "version": "1.0"}
+    assert [each["name"] for each in values["tas"]] == ["inference", "evidence_ta"]
+    assert values["tas"][1] == mine | {"sha256": ta_component[2].hex()}
+    assert values["tas"][0]["uuid"] == str(INFERENCE)
+    # A signed file by itself: the same; and as lines.
+    capsys.readouterr()
+    assert main(["reference-values", "--json", str(built.tas[0].ta)]) == 0
+    assert json.loads(capsys.readouterr().out)["tas"][1]["sha256"] == ta_component[2].hex()
+    assert main(["reference-values"]) == 0
+    core_line, inference_line = capsys.readouterr().out.splitlines()
+    assert core_line == f"{core_component[2].hex()}  OP-TEE core {core_component[4]}"
+    assert inference_line.startswith(values["tas"][0]["sha256"])
+    assert main(["reference-values", str(tmp_path / "no.ta")]) == 2
 
 
 def test_its_maps_are_in_the_order_of_rfc_8949(session: Session) -> None:
@@ -392,6 +424,34 @@ def test_a_build_elsewhere_is_the_same_code(built: Built, changed: Change) -> No
     elsewhere = changed()
     assert elsewhere.tas[0].ta != built.tas[0].ta
     assert ta.measure(elsewhere.tas[0].ta) == ta.measure(built.tas[0].ta)
+
+
+def test_a_library_makes_it_other_code(
+    session: Session, tee_session: Open, push_ta: Callable[[Path], Built], built: Built
+) -> None:
+    """From when it is loaded on, and for this instance alone."""
+    library = push_ta(LIBRARY).tas[0]
+    other, before = tee_session(TA), look(session)
+    name = MemrefIn(str(library.uuid).encode() + b"\0")
+    session.invoke(LOAD, (name,))
+    after = look(session)
+    assert after.measurement != before.measurement
+    assert after.key != before.key
+    # Once is enough: it is there.
+    session.invoke(LOAD, (name,))
+    assert look(session) == after
+    assert look(other) == before
+    other.invoke(LOAD, (name,))
+    assert look(other) == after
+    assert before.measurement == ta.measure(built.tas[0].ta).sha256
+    with pytest.raises(MeasurementError, match="library"):
+        ta.measure(library.ta)
+
+
+def test_a_library_that_is_not_there_is_counted_for_nothing(session: Session) -> None:
+    before = look(session)
+    assert refused(session, LOAD, MemrefIn(str(PTA).encode() + b"\0")) is TeeResult.ITEM_NOT_FOUND
+    assert look(session) == before
 
 
 def test_another_uuid_has_other_keys(

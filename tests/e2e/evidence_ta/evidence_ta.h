@@ -18,5 +18,7 @@
 
 /* [out] value[0].a: the three as one number */
 #define EVIDENCE_TA_NUMBER	100
+/* [in] memref[0]: UUID of a library, as text that ends with 0 */
+#define EVIDENCE_TA_LOAD	101
 
 #endif /* EVIDENCE_TA_H */

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <dlfcn.h>
 #include <evidence_ta.h>
 #include <pta_evidence.h>
 #include <tee_internal_api.h>
@@ -38,10 +39,29 @@ void TA_CloseSessionEntryPoint(void *ctx)
 	TEE_CloseTASession((TEE_TASessionHandle)ctx);
 }
 
+/* It stays loaded for as long as the instance lives. */
+static TEE_Result load(uint32_t types, const TEE_Param *params)
+{
+	const char *name = params[0].memref.buffer;
+	size_t size = params[0].memref.size;
+
+	if (types != TEE_PARAM_TYPES(TEE_PARAM_TYPE_MEMREF_INPUT,
+				     TEE_PARAM_TYPE_NONE, TEE_PARAM_TYPE_NONE,
+				     TEE_PARAM_TYPE_NONE) ||
+	    !name || !size || name[size - 1])
+		return TEE_ERROR_BAD_PARAMETERS;
+
+	return dlopen(name, RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE) ?
+	       TEE_SUCCESS : TEE_ERROR_ITEM_NOT_FOUND;
+}
+
 TEE_Result TA_InvokeCommandEntryPoint(void *ctx, uint32_t command,
 				      uint32_t types, TEE_Param params[4])
 {
 	uint32_t origin = 0;
+
+	if (command == EVIDENCE_TA_LOAD)
+		return load(types, params);
 
 	if (command == EVIDENCE_TA_NUMBER) {
 		if (types != TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_OUTPUT,
