@@ -299,6 +299,39 @@ def test_after_a_power_cut_the_last_commit_or_the_next_is_there(make_device: Mak
     device.machine.destroy()
 
 
+def test_a_commit_that_was_cut_off_replaces_no_later_one(
+    make_device: MakeDevice, tmp_path: Path
+) -> None:
+    """The power goes between dirf.db and the counter; the attacker keeps what was written."""
+    device = make_device("forked").up()
+    storage = device.folder.storage
+    device.store(b"x", b"before")
+    shutil.copytree(storage, tmp_path / "before")
+    counted = device.counter()
+    device.store(b"x", b"cut off")
+    assert device.counter() == counted + 1
+    shutil.copytree(storage, tmp_path / "cut off")
+    device.kill()
+    # As it was before the last bit was programmed.
+    with device.folder.flash.open("r+b") as bank:
+        bank.seek(flash.OTP + counted // 8)
+        bank.write(bytes([0xFF << counted % 8 & 0xFF]))
+    assert device.counter() == counted
+
+    restore(device, tmp_path / "before")
+    device.up()
+    assert device.load(b"x") == b"before"
+    with device.session() as session:
+        session.invoke(STORE, (MemrefIn(b"x"), MemrefIn(b"after")))
+        shutil.copytree(storage, tmp_path / "after")
+        restore(device, tmp_path / "cut off")
+        refused_and_named(device, session, "rolled back")
+        restore(device, tmp_path / "after")
+    assert device.load(b"x") == b"after"
+    device.down()
+    device.machine.destroy()
+
+
 # The storage folder ------------------------------------------------------------------------------
 
 
