@@ -17,9 +17,9 @@ from sandbox.owner import cose
 from sandbox.owner.client import TaKeys, Trust
 from sandbox.owner.service import Session
 from sandbox.verifier.appraisal import Appraisal
-from sandbox.verifier.verifier import Verifier
 from sandbox.verifier.errors import KeyRefused, ModelUnlisted
 from sandbox.verifier.reference import Reference
+from sandbox.verifier.verifier import Verifier
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
