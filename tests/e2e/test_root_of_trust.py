@@ -18,6 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from numbered_storage import set_number
 
 from sandbox.devkit import push
 from sandbox.devkit.build import Built
@@ -258,6 +259,35 @@ def test_without_a_valid_key_and_counter_there_is_no_boot(
     assert f"OTP: the {what}" in device.secure_log or f"there is {what}" in device.secure_log
     # Before Linux, and so before anything could ask for a key.
     assert "Linux" not in device.folder.log(World.NORMAL).read_text(errors="replace")
+    device.machine.destroy()
+
+
+def test_a_counter_that_is_used_up_is_named(make_device: MakeDevice) -> None:
+    device = make_device("old").up()
+    device.store(b"x", b"kept")
+    device.down()
+    steps = flash.COUNTER_SIZE * 8
+    # Its storage and its flash as they would be after so many commits.
+    last = steps - (4 if device.counter() % 2 == 0 else 3)
+    set_number(
+        device.folder.storage / "dirf.db", flash.hardware_unique_key(device.folder.flash), last
+    )
+    with device.folder.flash.open("r+b") as bank:
+        bank.seek(flash.OTP)
+        bank.write(bytes(last // 8) + bytes([0xFF << last % 8 & 0xFF]))
+    assert device.counter() == last
+
+    device.up()
+    assert device.counter_at_boot() == last
+    assert device.load(b"x") == b"kept"
+    with device.session() as session:
+        while device.counter() < steps:
+            session.invoke(STORE, (MemrefIn(b"y"), MemrefIn(b"last")))
+        with pytest.raises(TeeError) as caught:
+            session.invoke(STORE, (MemrefIn(b"z"), MemrefIn(b"too much")))
+    assert caught.value.result is GONE
+    assert f"OTP: all {steps} steps of the monotonic counter are used up" in device.secure_log
+    device.down()
     device.machine.destroy()
 
 
