@@ -19,6 +19,7 @@ from real_stack import MODEL, ROOT, Client
 
 from sandbox.machine import qmp
 from sandbox.machine.deadline import Deadline
+from sandbox.machine.flash import hardware_unique_key
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import sealed_file
@@ -75,6 +76,7 @@ def test_no_secret_is_in_the_normal_world(
         pixels = np.asarray(opened.convert("RGB"))
     box = result.detections[0].box
     secrets = {
+        "hardware unique key": [hardware_unique_key(machine.folder.flash)],
         "data key": [client.data_key],
         "model key": [client.model_key],
         "result key": [sealed_file.derive(client.data_key, b"cml-result-v1", 32)],
@@ -118,8 +120,9 @@ def test_no_secret_is_in_the_normal_world(
     files = [path for path in machine.folder.path.rglob("*") if path.is_file()]
     logs = [path for path in files if path.suffix == ".log"]
     shared = [path for path in files if machine.share in path.parents]
-    assert len(logs) >= 2 and shared
-    for path in {*logs, *shared}:
+    stored = [path for path in files if machine.folder.storage in path.parents]
+    assert len(logs) >= 2 and shared and stored
+    for path in {*logs, *shared, *stored}:
         data = path.read_bytes()
         for what, patterns in secrets.items():
             for pattern in patterns:
