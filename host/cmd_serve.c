@@ -33,6 +33,7 @@ struct service {
 	struct sessions *sessions;
 	pthread_mutex_t loading;
 	struct share share;
+	const char *vault;
 	pthread_mutex_t lock;
 	pthread_cond_t left;	/* a peer is gone */
 	struct peer *peers;
@@ -177,6 +178,8 @@ static void start_peer(struct service *service, int fd)
 	peer->connection.workers = service->workers;
 	peer->connection.loading = &service->loading;
 	peer->connection.share = &service->share;
+	peer->connection.models = &service->share;
+	peer->connection.vault = service->vault;
 	peer->service = service;
 	peer->fd = fd;
 	add_peer(service, peer);
@@ -279,6 +282,7 @@ int cmd_serve(const struct options *options)
 	/* Before there is any other thread: none of them takes a signal. */
 	const int signals = end_signals();
 	struct service service = {
+		.vault = options->vault,
 		.workers = workers_new(),
 		.loading = PTHREAD_MUTEX_INITIALIZER,
 		.lock = PTHREAD_MUTEX_INITIALIZER,

@@ -8,6 +8,7 @@
 struct options {
 	const char *socket;
 	const char *share;
+	const char *vault;
 };
 
 int cmd_call(const struct options *options);

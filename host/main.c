@@ -6,6 +6,7 @@
 
 #include "cml_ta.h"
 #include "commands.h"
+#include "vault.h"
 
 static const char help[] =
 "Usage: cml-ca [OPTION]... COMMAND\n"
@@ -21,6 +22,8 @@ static const char help[] =
 "Options:\n"
 "      --socket=PATH   the service's socket (/run/cml-ca.sock)\n"
 "      --share=DIR     the folder whose files may be named (/mnt/share)\n"
+"      --vault=DIR     where sealed models of the TA's vault are kept\n"
+"                      (" VAULT_DEFAULT_PATH ")\n"
 "      --help          print this and exit\n"
 "      --version       print the version and exit\n"
 "\n"
@@ -36,6 +39,12 @@ static const char help[] =
 "  csr signing         a request for a certificate of that key\n"
 "  rotate NAME         another key of that name, from now on\n"
 "  model FILE          load a sealed model\n"
+"  store FILE          load a sealed model, and keep it in the vault with its key,\n"
+"                      in the place of the one of its name\n"
+"  models              what is in the vault\n"
+"  vault FILE          load a model of the vault by its \"file\"\n"
+"  remove NAME         take a model out of the vault; its key is in this session\n"
+"  activate NAME       make it the active one of those with its key\n"
 "  workers COUNT       how many cores may work on a photo of this connection's;\n"
 "                      0: all\n"
 "  infer FILE RESULT   run a sealed photo or sealed tensors, write the sealed result\n"
@@ -47,13 +56,15 @@ static const char help[] =
 "\n"
 "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
-enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_SOCKET, OPTION_SHARE };
+enum { OPTION_HELP = 256, OPTION_VERSION, OPTION_SOCKET, OPTION_SHARE,
+       OPTION_VAULT };
 
 static const struct option long_options[] = {
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "socket", required_argument, NULL, OPTION_SOCKET },
 	{ "share", required_argument, NULL, OPTION_SHARE },
+	{ "vault", required_argument, NULL, OPTION_VAULT },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -78,6 +89,7 @@ int main(int argc, char **argv)
 	struct options options = {
 		.socket = "/run/cml-ca.sock",
 		.share = "/mnt/share",
+		.vault = VAULT_DEFAULT_PATH,
 	};
 	int option = 0;
 
@@ -94,6 +106,9 @@ int main(int argc, char **argv)
 			break;
 		case OPTION_SHARE:
 			options.share = optarg;
+			break;
+		case OPTION_VAULT:
+			options.vault = optarg;
 			break;
 		default:
 			/* getopt has said what is wrong. */

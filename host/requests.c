@@ -13,7 +13,7 @@
 #include "cbor_json.h"
 #include "cml_ta.h"
 #include "names.h"
-#include "requests.h"
+#include "requests_private.h"
 
 #define WORDS_MAX_COUNT 4
 /* enum cml_key_slot of ta/core/key_message.h */
@@ -25,19 +25,6 @@
 #define OWN_KEY_WRAPPING	1
 #define OWN_KEY_SIGNING		2
 #define WORKERS_MAX	256
-
-/* Why a request failed: the TEE, or this program. */
-struct failure {
-	struct tee_error tee;	/* code 0: it was not the TEE */
-	const char *name;	/* "CA_PATH" */
-	char message[192];
-};
-
-/* Milliseconds of a request's parts. */
-struct stopwatch {
-	double read, push, finish, result;
-	double last;
-};
 
 static double now_ms(void)
 {
@@ -59,7 +46,7 @@ static double lap(struct stopwatch *watch)
 	return elapsed;
 }
 
-static bool fail(struct failure *failure, const char *name,
+bool request_fail(struct failure *failure, const char *name,
 		 const char *message, const char *what)
 {
 	failure->name = name;
@@ -69,16 +56,16 @@ static bool fail(struct failure *failure, const char *name,
 	return false;
 }
 
-static bool fail_file(struct failure *failure, const char *path)
+bool request_fail_file(struct failure *failure, const char *path)
 {
 	if (errno == EINVAL)
-		return fail(failure, "CA_PATH",
-			    "not a regular file in the shared folder", path);
+		return request_fail(failure, "CA_PATH",
+				    "not a regular file in the shared folder", path);
 
-	return fail(failure, "CA_FILE", strerror(errno), path);
+	return request_fail(failure, "CA_FILE", strerror(errno), path);
 }
 
-static void put_ok(struct text *reply)
+void request_put_ok(struct text *reply)
 {
 	text_put(reply, "{\"ok\":true");
 }
@@ -147,7 +134,8 @@ static bool put_info(struct tee_session *tee, struct text *reply,
 	text_put(reply, ",");
 	if (len > tee_session_buffer_size() ||
 	    !cbor_json_members(reply, tee_session_buffer(tee), len))
-		return fail(failure, "CA_INFO", "INFO makes no sense", "TA");
+		return request_fail(failure, "CA_INFO",
+				    "INFO makes no sense", "TA");
 
 	return true;
 }
@@ -156,7 +144,7 @@ static bool run_info(struct connection *connection, char **words,
 		     struct text *reply, struct failure *failure)
 {
 	(void)words;
-	put_ok(reply);
+	request_put_ok(reply);
 	if (!put_info(connection->session->tee, reply, failure))
 		return false;
 	text_put(reply, "}");
@@ -189,10 +177,11 @@ static bool fail_sessions(enum sessions_result result, const char *name,
 	case SESSIONS_OK:
 		return true;
 	case SESSIONS_BUSY:
-		return fail(failure, "CA_BUSY",
-			    "another connection holds this session", name);
+		return request_fail(failure, "CA_BUSY",
+				    "another connection holds this session", name);
 	case SESSIONS_FULL:
-		return fail(failure, "CA_FULL", "too many sessions", name);
+		return request_fail(failure, "CA_FULL", "too many sessions",
+				    name);
 	case SESSIONS_TEE:
 		break;
 	}
@@ -207,8 +196,8 @@ static bool run_attach(struct connection *connection, char **words,
 	enum sessions_result result = SESSIONS_BUSY;
 
 	if (strlen(words[1]) > SESSION_NAME_MAX_LEN)
-		return fail(failure, "CA_REQUEST", "name is too long",
-			    words[1]);
+		return request_fail(failure, "CA_REQUEST", "name is too long",
+				    words[1]);
 	detach(connection);
 	result = sessions_attach(connection->sessions, words[1],
 				 &connection->session, &failure->tee);
@@ -216,7 +205,7 @@ static bool run_attach(struct connection *connection, char **words,
 		return false;
 	pin(connection->session->core);
 
-	put_ok(reply);
+	request_put_ok(reply);
 	put_member(reply, "session", words[1]);
 	text_printf(reply, ",\"opened\":%s,\"core\":%u,\"ms\":{\"attach\":%.3f}",
 		    connection->session->fresh ? "true" : "false",
@@ -237,7 +226,7 @@ static bool run_detach(struct connection *connection, char **words,
 	(void)words;
 	(void)failure;
 	detach(connection);
-	put_ok(reply);
+	request_put_ok(reply);
 	text_put(reply, "}");
 
 	return true;
@@ -257,7 +246,7 @@ static bool run_close(struct connection *connection, char **words,
 	}
 	if (!fail_sessions(result, words[1], failure))
 		return false;
-	put_ok(reply);
+	request_put_ok(reply);
 	text_put(reply, "}");
 
 	return true;
@@ -272,18 +261,19 @@ static bool run_key(struct connection *connection, char **words,
 	int fd = -1;
 
 	if (!is_data && strcmp(words[1], "model"))
-		return fail(failure, "CA_REQUEST", "is no key slot", words[1]);
+		return request_fail(failure, "CA_REQUEST", "is no key slot",
+				    words[1]);
 	fd = share_open_file(connection->share, words[2]);
 	if (fd < 0)
-		return fail_file(failure, words[2]);
+		return request_fail_file(failure, words[2]);
 	len = read_some(fd, tee, tee_session_buffer_size());
 	close(fd);
 	if (len < 0)
-		return fail_file(failure, words[2]);
+		return request_fail_file(failure, words[2]);
 	if (!tee_provision_key(tee, is_data ? SLOT_DATA : SLOT_MODEL, len,
 			       &failure->tee))
 		return false;
-	put_ok(reply);
+	request_put_ok(reply);
 	put_hex(reply, "challenge", tee_session_buffer(tee),
 		TA_CML_CHALLENGE_SIZE);
 	text_put(reply, "}");
@@ -314,12 +304,12 @@ static bool run_attest(struct connection *connection, char **words,
 			      TA_CML_NONCE_MAX_SIZE);
 
 	if (len < TA_CML_NONCE_MIN_SIZE)
-		return fail(failure, "CA_REQUEST",
-			    "is no nonce of 8 to 64 bytes in hexadecimal",
-			    words[1]);
+		return request_fail(failure, "CA_REQUEST",
+				    "is no nonce of 8 to 64 bytes in hexadecimal",
+				    words[1]);
 	if (!tee_attest(tee, &len, &failure->tee))
 		return false;
-	put_ok(reply);
+	request_put_ok(reply);
 	put_hex(reply, "token", tee_session_buffer(tee), len);
 	text_put(reply, "}");
 
@@ -330,7 +320,8 @@ static bool own_key(const char *name, uint32_t *key, struct failure *failure)
 {
 	*key = strcmp(name, "wrapping") ? OWN_KEY_SIGNING : OWN_KEY_WRAPPING;
 	if (*key == OWN_KEY_SIGNING && strcmp(name, "signing"))
-		return fail(failure, "CA_REQUEST", "is no key of the TA", name);
+		return request_fail(failure, "CA_REQUEST",
+				    "is no key of the TA", name);
 
 	return true;
 }
@@ -346,7 +337,7 @@ static bool put_own_key(struct connection *connection, uint32_t command,
 	if (!own_key(name, &key, failure) ||
 	    !tee_own_key(tee, command, key, &len, &failure->tee))
 		return false;
-	put_ok(reply);
+	request_put_ok(reply);
 	put_hex(reply, member, tee_session_buffer(tee), len);
 	text_put(reply, "}");
 
@@ -377,14 +368,15 @@ static bool run_rotate(struct connection *connection, char **words,
 	    !tee_own_key_rotate(connection->session->tee, key, &generation,
 				&failure->tee))
 		return false;
-	put_ok(reply);
+	request_put_ok(reply);
 	text_printf(reply, ",\"generation\":%" PRIu64 "}", generation);
 
 	return true;
 }
 
 /* A sealed file's header to @begin, the rest to @push, piece by piece. */
-static bool send_file(struct connection *connection, const char *path,
+static bool send_file(struct connection *connection,
+		      const struct share *folder, const char *path,
 		      uint32_t begin, uint32_t push, struct stopwatch *watch,
 		      struct failure *failure)
 {
@@ -395,14 +387,14 @@ static bool send_file(struct connection *connection, const char *path,
 	ssize_t len = 0;
 	int fd = -1;
 
-	fd = share_open_file(connection->share, path);
+	fd = share_open_file(folder, path);
 	if (fd < 0)
-		return fail_file(failure, path);
+		return request_fail_file(failure, path);
 	do {
 		len = read_some(fd, tee, want);
 		watch->read += lap(watch);
 		if (len < 0) {
-			sent = fail_file(failure, path);
+			sent = request_fail_file(failure, path);
 			break;
 		}
 		/* An empty file has no header: the TA says so. */
@@ -432,15 +424,15 @@ static bool use_model(struct connection *connection, const char *path,
 	struct tee_session *tee = connection->session->tee;
 	ssize_t got = 0;
 	size_t len = 0;
-	int fd = share_open_file(connection->share, path);
+	int fd = share_open_file(connection->models, path);
 
 	*used = false;
 	if (fd < 0)
-		return fail_file(failure, path);
+		return request_fail_file(failure, path);
 	got = read_some(fd, tee, TA_CML_MODEL_SOURCE_SIZE);
 	close(fd);
 	if (got < 0)
-		return fail_file(failure, path);
+		return request_fail_file(failure, path);
 	/* A file so short is no model: the TA says why, when it is loaded. */
 	if (got < TA_CML_MODEL_SOURCE_SIZE)
 		return true;
@@ -463,8 +455,9 @@ static bool load_model(struct connection *connection, const char *path,
 		return false;
 	if (used)
 		return true;
-	if (!send_file(connection, path, TA_CML_CMD_MODEL_BEGIN,
-		       TA_CML_CMD_MODEL_PUSH, watch, failure))
+	if (!send_file(connection, connection->models, path,
+		       TA_CML_CMD_MODEL_BEGIN, TA_CML_CMD_MODEL_PUSH, watch,
+		       failure))
 		return false;
 	if (!tee_get(tee, TA_CML_CMD_MODEL_FINISH, &len, &failure->tee))
 		return false;
@@ -478,8 +471,9 @@ static bool infer(struct connection *connection, const char *path,
 {
 	bool done = false;
 
-	if (!send_file(connection, path, TA_CML_CMD_INFER_BEGIN,
-		       TA_CML_CMD_INFER_PUSH, watch, failure))
+	if (!send_file(connection, connection->share, path,
+		       TA_CML_CMD_INFER_BEGIN, TA_CML_CMD_INFER_PUSH, watch,
+		       failure))
 		return false;
 	workers_begin(connection->workers, connection->session->core,
 		      connection->limit);
@@ -511,27 +505,42 @@ static bool with_room(struct connection *connection,
 	}
 }
 
+bool request_load_model(struct connection *connection, const char *path,
+			struct stopwatch *watch, struct failure *failure)
+{
+	bool loaded = false;
+
+	workers_prepare(connection->workers);
+	loaded = with_room(connection, load_model, path, watch, failure);
+	workers_wait_prepared(connection->workers);
+
+	return loaded;
+}
+
+void request_put_loaded(struct connection *connection,
+			const struct stopwatch *watch, struct text *reply)
+{
+	request_put_ok(reply);
+	put_hex(reply, "digest", tee_session_buffer(connection->session->tee),
+		32);
+	put_ms(reply, watch);
+	text_put(reply, "}");
+}
+
 static bool run_model(struct connection *connection, char **words,
 		      struct text *reply, struct failure *failure)
 {
 	struct stopwatch watch = { 0 };
 	bool loaded = false;
 
-	workers_prepare(connection->workers);
 	/* Whoever waits finds the model that the other has loaded. */
 	pthread_mutex_lock(connection->loading);
-	loaded = with_room(connection, load_model, words[1], &watch, failure);
+	loaded = request_load_model(connection, words[1], &watch, failure);
 	pthread_mutex_unlock(connection->loading);
-	workers_wait_prepared(connection->workers);
-	if (!loaded)
-		return false;
-	put_ok(reply);
-	put_hex(reply, "digest", tee_session_buffer(connection->session->tee),
-		32);
-	put_ms(reply, &watch);
-	text_put(reply, "}");
+	if (loaded)
+		request_put_loaded(connection, &watch, reply);
 
-	return true;
+	return loaded;
 }
 
 static bool run_infer(struct connection *connection, char **words,
@@ -548,9 +557,9 @@ static bool run_infer(struct connection *connection, char **words,
 	if (!result)
 		return false;
 	if (share_write_file(connection->share, words[2], result, len))
-		return fail_file(failure, words[2]);
+		return request_fail_file(failure, words[2]);
 	watch.result = lap(&watch);
-	put_ok(reply);
+	request_put_ok(reply);
 	text_printf(reply, ",\"size\":%zu", len);
 	put_ms(reply, &watch);
 	text_put(reply, "}");
@@ -565,10 +574,10 @@ static bool run_workers(struct connection *connection, char **words,
 	unsigned long limit = strtoul(words[1], &end, 10);
 
 	if (*end || end == words[1] || *words[1] == '-' || limit > WORKERS_MAX)
-		return fail(failure, "CA_REQUEST", "not a number of cores",
-			    words[1]);
+		return request_fail(failure, "CA_REQUEST",
+				    "not a number of cores", words[1]);
 	connection->limit = limit;
-	put_ok(reply);
+	request_put_ok(reply);
 	text_put(reply, "}");
 
 	return true;
@@ -583,6 +592,7 @@ struct request {
 };
 
 static const struct request requests[] = {
+	{ "activate", 2, true, request_activate },
 	{ "attach", 2, false, run_attach },
 	{ "attest", 2, true, run_attest },
 	{ "close", 2, false, run_close },
@@ -592,8 +602,12 @@ static const struct request requests[] = {
 	{ "info", 1, true, run_info },
 	{ "key", 3, true, run_key },
 	{ "model", 2, true, run_model },
+	{ "models", 1, true, request_models },
 	{ "own-key", 2, true, run_own_key },
+	{ "remove", 2, true, request_remove },
 	{ "rotate", 2, true, run_rotate },
+	{ "store", 2, true, request_store },
+	{ "vault", 2, true, request_vault },
 	{ "workers", 2, false, run_workers },
 };
 
@@ -626,14 +640,14 @@ static bool run(struct connection *connection, char **words, size_t count,
 	const struct request *request = count ? find(words[0]) : NULL;
 
 	if (!request)
-		return fail(failure, "CA_REQUEST", "no such request",
-			    count ? words[0] : "empty line");
+		return request_fail(failure, "CA_REQUEST", "no such request",
+				    count ? words[0] : "empty line");
 	if (count != request->word_count)
-		return fail(failure, "CA_REQUEST", "wrong number of words",
-			    words[0]);
+		return request_fail(failure, "CA_REQUEST",
+				    "wrong number of words", words[0]);
 	if (request->needs_session && !connection->session)
-		return fail(failure, "CA_NO_SESSION", "attach first",
-			    words[0]);
+		return request_fail(failure, "CA_NO_SESSION", "attach first",
+				    words[0]);
 
 	return request->run(connection, words, reply, failure);
 }

@@ -21,6 +21,8 @@ struct connection {
 	unsigned int limit;		/* cores that work on a photo; 0: all */
 	uint32_t result_len;		/* of the last INFER_FINISH */
 	const struct share *share;
+	const struct share *models;	/* that, or the folder of the vault */
+	const char *vault;		/* where that folder is */
 	struct named_session *session;	/* held by this connection, or NULL */
 };
 

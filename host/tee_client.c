@@ -34,6 +34,10 @@ static const char *const command_names[] = {
 	[TA_CML_CMD_OWN_KEY] = "OWN_KEY",
 	[TA_CML_CMD_OWN_KEY_CSR] = "OWN_KEY_CSR",
 	[TA_CML_CMD_OWN_KEY_ROTATE] = "OWN_KEY_ROTATE",
+	[TA_CML_CMD_MODEL_STORE] = "MODEL_STORE",
+	[TA_CML_CMD_MODEL_LIST] = "MODEL_LIST",
+	[TA_CML_CMD_MODEL_REMOVE] = "MODEL_REMOVE",
+	[TA_CML_CMD_MODEL_ACTIVATE] = "MODEL_ACTIVATE",
 };
 
 bool tee_session_open(struct tee_session **session, struct tee_error *error)
@@ -125,6 +129,17 @@ bool tee_put(struct tee_session *session, uint32_t command, size_t len,
 					       TEEC_NONE, TEEC_NONE,
 					       TEEC_NONE),
 		.params[0].memref = { &session->shared, len, 0 },
+	};
+
+	return invoke(session, command, &operation, error);
+}
+
+bool tee_command(struct tee_session *session, uint32_t command,
+		 struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_NONE, TEEC_NONE, TEEC_NONE,
+					       TEEC_NONE),
 	};
 
 	return invoke(session, command, &operation, error);

@@ -25,6 +25,9 @@ void tee_session_close(struct tee_session *session);	/* NULL allowed */
 uint8_t *tee_session_buffer(struct tee_session *session);
 size_t tee_session_buffer_size(void);
 
+/* A command that takes and gives nothing. */
+bool tee_command(struct tee_session *session, uint32_t command,
+		 struct tee_error *error);
 /* A command with the first @len bytes of the buffer going in. */
 bool tee_put(struct tee_session *session, uint32_t command, size_t len,
 	     struct tee_error *error);

@@ -20,6 +20,7 @@ NONCE_MIN_BYTES = 8
 NONCE_MAX_BYTES = 64
 TOKEN_MAX_BYTES = 2048
 CSR_MAX_BYTES = 512
+MODEL_LIST_MAX_BYTES = 4096
 
 # The header of a sealed file, as the struct module reads it: magic, kind, flags, score
 # threshold in 1/1000, key id, version or sequence number, plaintext length, name or digest.
@@ -51,6 +52,10 @@ class Command(IntEnum):
     OWN_KEY = 12
     OWN_KEY_CSR = 13
     OWN_KEY_ROTATE = 14
+    MODEL_STORE = 15
+    MODEL_LIST = 16
+    MODEL_REMOVE = 17
+    MODEL_ACTIVATE = 18
 
 
 class Kind(IntEnum):
@@ -111,6 +116,10 @@ class Status(IntEnum):
     MODEL_LIMIT = 55
     MODEL_NOT_DETECTOR = 56
     MODEL_MISSING = 57
+    MODEL_ROLLBACK = 58
+    MODEL_OTHER_FILE = 59
+    MODEL_VAULT_FULL = 60
+    MODEL_UNKNOWN = 61
     JPEG_CORRUPT = 70
     JPEG_TRUNCATED = 71
     JPEG_UNSUPPORTED = 72
@@ -164,6 +173,10 @@ STATUS_SENTENCES = {
     "MODEL_LIMIT": "model is over a limit of this build",
     "MODEL_NOT_DETECTOR": "model inputs and outputs are not those of an SSD detector",
     "MODEL_MISSING": "no model is loaded in this session",
+    "MODEL_ROLLBACK": "model is older than the vault's of this name, or not the same one",
+    "MODEL_OTHER_FILE": "sealed file is not the one that the vault keeps by this name",
+    "MODEL_VAULT_FULL": "the vault has no room for another model, or another removed one",
+    "MODEL_UNKNOWN": "the vault has no model of this name and key",
     "JPEG_CORRUPT": "not a JPEG, or its data is corrupt",
     "JPEG_TRUNCATED": "JPEG ends early",
     "JPEG_UNSUPPORTED": "JPEG process or sample precision is not supported",

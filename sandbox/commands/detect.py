@@ -23,10 +23,11 @@ from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import draw
-from sandbox.owner.client import Client, Model, Trust, owned_model, read
+from sandbox.owner.client import Client, Model, StoredModel, Trust, owned_model, read
 from sandbox.owner.results import Result
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
+from sandbox.owner.vault import Record
 
 DEFAULT_MODEL = "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
 # While one waits for the share or the client, the other computes; cores that are idle help both.
@@ -77,6 +78,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--model", type=Path, metavar="FILE", help="another .tflite detector than the built-in one"
     )
     parser.add_argument(
+        "--vault",
+        nargs="?",
+        const="",
+        metavar="NAME",
+        help="a detector that was put into the vault by `sandbox model push` (the active one);"
+        " stands after the photos",
+    )
+    parser.add_argument(
         "--workers",
         type=worker_count,
         default=0,
@@ -97,11 +106,15 @@ class Outcome:
     done: threading.Event = field(default_factory=threading.Event)
 
 
+def session_name(index: int) -> str:
+    return f"detect-{index}"
+
+
 def _work(
     index: int,
     machine: Machine,
     guest: Guest,
-    model: Model,
+    model: Model | StoredModel,
     trusted: Trust,
     threshold: float,
     workers: int,
@@ -113,7 +126,7 @@ def _work(
         with Session(Machine.service(guest), GUEST_SHARE) as session:
             client = Client(session, Share(machine.share), model, trusted, workers=workers)
             with progress.step(f"session {index + 1}: keys and model"):
-                client.prepare(f"detect-{index}")
+                client.prepare(session_name(index))
             while True:
                 try:
                     outcome = waiting.get_nowait()
@@ -139,7 +152,7 @@ def _look(client: Client, outcome: Outcome, threshold: float, progress: Progress
 def detect(
     machine: Machine,
     photos: Sequence[Path],
-    model: Model,
+    model: Model | StoredModel,
     *,
     trusted: Trust,
     threshold: float,
@@ -187,7 +200,7 @@ def _settle(outcome: Outcome, troubles: Sequence[Exception | None]) -> None:
     outcome.error = first or GuestError(f"nothing was said about {outcome.photo}")
 
 
-def _as_json(outcome: Outcome, model: Model) -> dict[str, Any]:
+def _as_json(outcome: Outcome, model: Model | StoredModel) -> dict[str, Any]:
     described: dict[str, Any] = {"image": str(outcome.photo)}
     if outcome.error is not None:
         error = outcome.error
@@ -265,6 +278,12 @@ def _folder(path: Path) -> None:
         raise UserError(f"cannot write into the folder {path}", "Choose another with --out.")
 
 
+def _stored(machine: Machine, name: str | None) -> StoredModel:
+    """As this user's record has it: the machine only says which device it is."""
+    with machine.guest() as guest, Session(Machine.service(guest), GUEST_SHARE) as session:
+        return Record.load(session.attach(session_name(0)).device).expected(name)
+
+
 def run(args: argparse.Namespace, context: Context) -> int:
     for photo in args.photos:
         if photo.is_dir():
@@ -277,8 +296,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
             "two of these photos have the same name, so their pictures would too",
             "Call `sandbox detect` for each of them, with another --out.",
         )
-    model = owned_model(args.model or paths.project_dir() / DEFAULT_MODEL)
+    if args.vault is not None and args.model is not None:
+        raise UserError("--model and --vault: one of them says which model it is")
     machine = context.machine()
+    model = (
+        _stored(machine, args.vault or None)
+        if args.vault is not None
+        else owned_model(args.model or paths.project_dir() / DEFAULT_MODEL)
+    )
     if args.out is not None:
         _folder(args.out)
 

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""sandbox model: what the TA will make of a model, and models from Keras."""
+"""sandbox model: what the TA will make of a model, models from Keras, and models that stay."""
 
 import argparse
 from pathlib import Path
 
-from sandbox.commands import model_import, model_inspect
+from sandbox.commands import model_import, model_inspect, model_vault
 from sandbox.model import profiles
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     parser = subparsers.add_parser(
         "model",
-        help="look into models, and import them from Keras",
-        description="TFLite models before the TA has them. docs/models.md has more.",
+        help="look into models, import them from Keras, keep them in the secure world",
+        description="TFLite models before the TA has them, and those that stay in its vault."
+        " docs/models.md has more.",
         epilog="Example: sandbox model inspect detector.tflite",
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
@@ -47,3 +48,4 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     model_import.add_options(importing)
     importing.set_defaults(run=model_import.run)
+    model_vault.add_verbs(verbs)

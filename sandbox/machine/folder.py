@@ -14,7 +14,8 @@ xtest/                  results of the last runs of OP-TEE's tests (sandbox/xtes
 share/                  while it runs: what the guest sees at /mnt/share
 keys/                   SSH keys of this machine, made once; the agent's token, new at each start
 flash.img               the secure flash bank: firmware, device key, counter (flash.py)
-storage/                OP-TEE's secure storage, as the normal world keeps it for it
+storage/                OP-TEE's secure storage, as the normal world keeps it for it; in vault/
+                        the sealed files of models in the TA's vault
 """
 
 import contextlib

@@ -44,10 +44,26 @@ class Model:
         return sealed_file.seal_model(self.key, self.data, name=name, version=self.version).data
 
 
+class NotStored(UserError):
+    """The device's vault has not the model that its owner has put there."""
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model in a device's vault, as its owner knows it."""
+
+    name: str
+    version: int
+    digest: bytes
+
+
+def owners_key() -> bytes:
+    """The key that this user has as an owner of models."""
+    return keys.kept_key(paths.state_dir() / "owners" / "model.key")
+
+
 def owned_model(path: Path) -> Model:
-    """With the key that this user has as an owner of models."""
-    key = keys.kept_key(paths.state_dir() / "owners" / "model.key")
-    return Model(path.stem, read(path), key)
+    return Model(path.stem, read(path), owners_key())
 
 
 def read(path: Path) -> bytes:
@@ -93,7 +109,13 @@ class Client:
     """One session of the TA, and the owners' side of it."""
 
     def __init__(
-        self, session: Session, share: Share, model: Model, trust: Trust, *, workers: int = 0
+        self,
+        session: Session,
+        share: Share,
+        model: Model | StoredModel,
+        trust: Trust,
+        *,
+        workers: int = 0,
     ) -> None:
         """`workers`: how many cores may work on one photo; 0: all."""
         self._session = session
@@ -115,12 +137,28 @@ class Client:
         challenge = self._provision(keys.Slot.DATA, self._data_key, ta.wrapping, ta.challenge)
         if info.model_digest == self._model.digest:
             return
+        if isinstance(self._model, StoredModel):
+            self._load_stored(self._model)
+            return
         self._provision(keys.Slot.MODEL, self._model.key, ta.wrapping, challenge)
         path = self._share.put(self._model.sealed, "model")
         try:
             self._session.load_model(path)
         finally:
             self._share.drop(path)
+
+    def _load_stored(self, model: StoredModel) -> None:
+        """What the normal world tells is tried, and what came of it is looked at."""
+        told = self._session.models()
+        found = next((one for one in told if one.digest == model.digest), None)
+        if found is None:
+            names = ", ".join(f"{one.name} version {one.version}" for one in told) or "nothing"
+            raise NotStored(
+                f"{model.name}, version {model.version}, is not in the device's vault: {names} is",
+                "`sandbox model push` puts it there.",
+            )
+        if self._session.load_stored(found.file) != model.digest:
+            raise NotStored(f"the vault's file of {model.name} holds another model")
 
     def _provision(self, slot: keys.Slot, key: bytes, to: PublicKey, challenge: bytes) -> bytes:
         """The next challenge."""

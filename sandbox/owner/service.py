@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 from uuid import UUID
 
-from sandbox.errors import GuestError, UserError
+from sandbox.errors import GuestError, SandboxError, UserError
+from sandbox.owner.sealed_file import check_name
 from sandbox.tee_abi import STATUS_SENTENCES
 
 # Of what the other side says, this much is shown.
@@ -101,6 +102,36 @@ class TaInfo:
             raise GuestError(f"the client application's reply makes no sense: {reply}") from error
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A model in the TA's vault, as the normal world tells."""
+
+    name: str
+    version: int
+    digest: bytes
+    size: int
+    active: bool  # of those with its key
+    key_id: bytes
+    file: str  # names the sealed file
+
+    @classmethod
+    def from_reply(cls, entry: dict[str, Any]) -> Self:
+        stored = cls(
+            entry["name"],
+            entry["version"],
+            bytes.fromhex(entry["digest"]),
+            entry["size"],
+            entry["active"],
+            bytes.fromhex(entry["key_id"]),
+            entry["file"],
+        )
+        check_name(stored.name)
+        bytes.fromhex(stored.file)
+        if (type(stored.version), type(stored.size), type(stored.active)) != (int, int, bool):
+            raise TypeError(f"{entry!r}")
+        return stored
+
+
 def _printable(said: object) -> str:
     """What the normal world says is printed to a terminal: no control characters, no novels."""
     text = str(said)[:_WORDS_MAX]
@@ -181,8 +212,8 @@ class Session:
             raise GuestError(f"the client application's reply makes no sense: {reply}")
         return int(reply["generation"])
 
-    def _octets(self, member: str, *words: str) -> bytes:
-        reply = self._call(*words, timeout_s=60.0)
+    def _octets(self, member: str, *words: str, timeout_s: float = 60.0) -> bytes:
+        reply = self._call(*words, timeout_s=timeout_s)
         try:
             return bytes.fromhex(reply[member])
         except (KeyError, TypeError, ValueError) as error:
@@ -190,6 +221,29 @@ class Session:
 
     def load_model(self, sealed: Path) -> None:
         self._call("model", self._path(sealed), timeout_s=120.0)
+
+    def models(self) -> list[Stored]:
+        """What is in the vault."""
+        reply = self._call("models", timeout_s=60.0)
+        try:
+            return [Stored.from_reply(entry) for entry in reply["models"]]
+        except (KeyError, TypeError, ValueError, SandboxError) as error:
+            raise GuestError(f"the client application's reply makes no sense: {reply}") from error
+
+    def store(self, sealed: Path) -> None:
+        """Load a model and put it into the vault; its key is in the session."""
+        self._call("store", self._path(sealed), timeout_s=120.0)
+
+    def load_stored(self, file: str) -> bytes:
+        """Load a model of the vault by the name of its file. The digest of what was loaded."""
+        return self._octets("digest", "vault", file, timeout_s=120.0)
+
+    def remove(self, name: str) -> None:
+        """Of the vault's models with the session's model key."""
+        self._call("remove", name, timeout_s=60.0)
+
+    def activate(self, name: str) -> None:
+        self._call("activate", name, timeout_s=60.0)
 
     def workers(self, count: int) -> None:
         """How many cores may work on a photo of this connection's from now on; 0: all."""

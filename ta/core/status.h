@@ -45,6 +45,13 @@
 	X(MODEL_NOT_DETECTOR, 56, \
 	  "model inputs and outputs are not those of an SSD detector") \
 	X(MODEL_MISSING, 57, "no model is loaded in this session") \
+	X(MODEL_ROLLBACK, 58, \
+	  "model is older than the vault's of this name, or not the same one") \
+	X(MODEL_OTHER_FILE, 59, \
+	  "sealed file is not the one that the vault keeps by this name") \
+	X(MODEL_VAULT_FULL, 60, \
+	  "the vault has no room for another model, or another removed one") \
+	X(MODEL_UNKNOWN, 61, "the vault has no model of this name and key") \
 	X(JPEG_CORRUPT, 70, "not a JPEG, or its data is corrupt") \
 	X(JPEG_TRUNCATED, 71, "JPEG ends early") \
 	X(JPEG_UNSUPPORTED, 72, \

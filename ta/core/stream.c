@@ -4,7 +4,6 @@
 #include "hkdf.h"
 #include "stream.h"
 
-#define SALT_SIZE		32
 #define NONCE_PREFIX_SIZE	7
 #define PLAIN_SIZE		(CML_STREAM_SEGMENT_SIZE - CML_GCM_TAG_SIZE)
 #define FIRST_SEGMENT_SIZE	(CML_STREAM_SEGMENT_SIZE - \
@@ -193,7 +192,7 @@ static enum cml_status take_header(struct cml_stream *stream)
 
 	if (cml_cursor_u8(&cur) != CML_STREAM_HEADER_SIZE)
 		return CML_STREAM_HEADER;
-	salt = cml_cursor_take(&cur, SALT_SIZE);
+	salt = cml_cursor_take(&cur, CML_STREAM_SALT_SIZE);
 	prefix = cml_cursor_take(&cur, NONCE_PREFIX_SIZE);
 	if (!cml_cursor_ok(&cur) || cml_cursor_remaining(&cur))
 		return CML_INTERNAL;

@@ -33,6 +33,7 @@
 
 #define CML_STREAM_SEGMENT_SIZE	65536
 #define CML_STREAM_HEADER_SIZE	40
+#define CML_STREAM_SALT_SIZE	32
 
 struct cml_stream;
 

@@ -22,6 +22,7 @@ srcs-y += p256.c
 srcs-y += result_seal.c
 srcs-y += stream.c
 srcs-y += tensors.c
+srcs-y += vault.c
 srcs-y += exif.c
 srcs-y += jpeg.c
 srcs-y += jpeg_absent.c

@@ -67,7 +67,8 @@
  * MODEL_BEGIN, MODEL_PUSH, MODEL_FINISH: load a sealed model. A BEGIN whose
  * header is good drops the model that was loaded. The new one becomes usable
  * at FINISH, when its last segment was authenticated and every part of it
- * checked.
+ * checked. CML_MODEL_ROLLBACK: the vault has, or had, a higher version of this
+ * name. CML_MODEL_OTHER_FILE: the key is the vault's, the file is not.
  * BEGIN	[in] memref[0]	sealed file header (header.h)
  * PUSH		[in] memref[0]	next bytes of the stream
  * FINISH	[out] memref[0]	SHA-256 of the model, 32 bytes
@@ -78,7 +79,8 @@
 
 /*
  * MODEL_USE: use a model that another session has loaded from the same sealed
- * file. Needs its key in this session. CML_MODEL_MISSING: nobody has; load it.
+ * file. Needs its key, in this session or in the vault. CML_MODEL_MISSING:
+ * nobody has; load it.
  * [in] memref[0]	sealed file header and stream header (stream.h), 112
  *			bytes: they tell the file from any other
  * [out] memref[1]	SHA-256 of the model, 32 bytes
@@ -152,5 +154,35 @@
 #define TA_CML_CMD_OWN_KEY_CSR		13
 #define TA_CML_CMD_OWN_KEY_ROTATE	14
 #define TA_CML_CSR_MAX_SIZE		512
+
+/*
+ * The vault: models that the device keeps over reboots. In it are their keys,
+ * and what tells their sealed files from all others; the files themselves are
+ * the normal world's to keep. A model belongs to the key that it is sealed
+ * with, and is called by its name. Whoever may call the TA may use what is in
+ * the vault: MODEL_BEGIN and MODEL_USE take a model's key from there when the
+ * session has not got it.
+ *
+ * MODEL_STORE: the model that is loaded goes into the vault, in the place of
+ * the one of its name; its key has to be in this session. CML_MODEL_ROLLBACK
+ * if a higher version is there, or was; or the same with other content.
+ * MODEL_LIST:
+ * [out] memref[0]	CBOR map, at most TA_CML_MODEL_LIST_MAX_SIZE bytes:
+ *			"vault" bstr of 8 bytes, what is the same for the same
+ *			code of the TA;
+ *			"models" [* {"name" tstr, "version" uint,
+ *			"digest" bstr, "size" uint, "active" bool,
+ *			"key_id" bstr, "file" bstr}], the latter being the
+ *			32 bytes of salt of the sealed file's stream
+ * MODEL_REMOVE, MODEL_ACTIVATE: of the session's model key, the model of this
+ * name. No version of it below the removed one comes back.
+ * [in] memref[0]	the name, 1 to TA_CML_MODEL_NAME_MAX_SIZE bytes
+ */
+#define TA_CML_CMD_MODEL_STORE		15
+#define TA_CML_CMD_MODEL_LIST		16
+#define TA_CML_CMD_MODEL_REMOVE		17
+#define TA_CML_CMD_MODEL_ACTIVATE	18
+#define TA_CML_MODEL_LIST_MAX_SIZE	4096
+#define TA_CML_MODEL_NAME_MAX_SIZE	32
 
 #endif /* CML_TA_H */

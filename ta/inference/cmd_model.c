@@ -26,21 +26,25 @@ static enum cml_status begin(struct cml_session *session,
 {
 	struct cml_model *model = &session->loading;
 	enum cml_status status = CML_INTERNAL;
+	struct cml_session_key key = { 0 };
 	struct cml_header header = { 0 };
 
-	status = cml_sealed_input_header(bytes, CML_KINDS(CML_KIND_MODEL),
-					 &session->model_key, &header);
+	status = cml_header_parse(bytes, CML_KINDS(CML_KIND_MODEL), &header);
+	if (!status)
+		status = cml_vault_choose_key(session, &header, &key,
+					      &session->expected);
 	if (status)
 		return status;
 
 	/* Only one model has room: the new one begins where the old ends. */
 	cml_session_drop_model(session);
 	status = cml_model_begin(&session->memory, &header, model);
-	if (status)
-		return status;
+	if (!status)
+		status = cml_sealed_input_begin(&session->model_input, session,
+						&header, &key, take, model);
+	cml_wipe(&key, sizeof(key));
 
-	return cml_sealed_input_begin(&session->model_input, session, &header,
-				      &session->model_key, take, model);
+	return status;
 }
 
 TEE_Result cml_cmd_model_begin(struct cml_session *session, TEE_Param *params)
@@ -60,6 +64,16 @@ TEE_Result cml_cmd_model_begin(struct cml_session *session, TEE_Param *params)
 	return cml_tee_result(status);
 }
 
+/* A file that the vault's key opens has to be the one that it is for. */
+static bool is_expected(const struct cml_session *session)
+{
+	const struct cml_vault_expected *expected = &session->expected;
+	const struct cml_model *model = &session->loading;
+
+	return !expected->present ||
+	       !memcmp(expected->source, model->source, model->source_len);
+}
+
 /*
  * The stream's header is kept: it is a part of what names the model. It is
  * copied before it is read, as the stream copies all else.
@@ -77,6 +91,8 @@ static enum cml_status push(struct cml_session *session,
 		len = bytes.len;
 	memcpy(head, bytes.ptr, len);
 	model->source_len += len;
+	if (!is_expected(session))
+		return CML_MODEL_OTHER_FILE;
 	status = cml_stream_push(stream, cml_bytes(head, len));
 	if (status)
 		return status;
@@ -123,6 +139,11 @@ static enum cml_status finish(struct cml_session *session)
 
 	status = cml_model_finish(&session->memory, session->cpu, model,
 				  &problem);
+	if (!status && session->expected.present &&
+	    memcmp(cml_model_head(model)->digest, session->expected.digest,
+		   CML_SHA256_SIZE))
+		status = CML_MODEL_OTHER_FILE;
+	session->expected.present = false;
 	if (status) {
 		IMSG("model refused: %s (operator %" PRId32 "): %s",
 		     cml_status_name(status), problem.op_index,
@@ -171,14 +192,22 @@ TEE_Result cml_cmd_model_finish(struct cml_session *session,
 static enum cml_status use(struct cml_session *session,
 			   const uint8_t source[CML_MODEL_SOURCE_SIZE])
 {
+	struct cml_vault_expected expected = { 0 };
 	enum cml_status status = CML_INTERNAL;
+	struct cml_session_key key = { 0 };
 	struct cml_header header = { 0 };
 	struct cml_model model = { 0 };
 
 	/* Who has the file and the key could load it as well. */
-	status = cml_sealed_input_header(cml_bytes(source, CML_HEADER_SIZE),
-					 CML_KINDS(CML_KIND_MODEL),
-					 &session->model_key, &header);
+	status = cml_header_parse(cml_bytes(source, CML_HEADER_SIZE),
+				  CML_KINDS(CML_KIND_MODEL), &header);
+	if (!status)
+		status = cml_vault_choose_key(session, &header, &key,
+					      &expected);
+	cml_wipe(&key, sizeof(key));
+	if (!status && expected.present &&
+	    memcmp(expected.source, source, CML_MODEL_SOURCE_SIZE))
+		status = CML_MODEL_OTHER_FILE;
 	if (!status)
 		status = cml_model_find(&session->memory, source, &model);
 	if (status)

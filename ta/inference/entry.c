@@ -66,6 +66,18 @@ static const struct command commands[] = {
 				TEE_PARAM_TYPE_VALUE_OUTPUT, NONE, NONE),
 		cml_cmd_own_key_rotate,
 	},
+	[TA_CML_CMD_MODEL_STORE] = {
+		TEE_PARAM_TYPES(NONE, NONE, NONE, NONE), cml_cmd_model_store,
+	},
+	[TA_CML_CMD_MODEL_LIST] = {
+		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_model_list,
+	},
+	[TA_CML_CMD_MODEL_REMOVE] = {
+		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_model_remove,
+	},
+	[TA_CML_CMD_MODEL_ACTIVATE] = {
+		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_model_activate,
+	},
 };
 
 TEE_Result TA_CreateEntryPoint(void)

@@ -13,9 +13,7 @@
 #include "inference.h"
 #include "secure_memory.h"
 #include "stream.h"
-
-/* What tells a sealed file from all others: its header, its stream's header. */
-#define CML_MODEL_SOURCE_SIZE	(CML_HEADER_SIZE + CML_STREAM_HEADER_SIZE)
+#include "vault.h"
 
 /* At the beginning of the graph's block. */
 struct cml_model_head {

@@ -118,6 +118,7 @@ void cml_session_drop_result(struct cml_session *session)
 void cml_session_drop_loading(struct cml_session *session)
 {
 	cml_sealed_input_drop(&session->model_input);
+	session->expected.present = false;
 	cml_model_drop(&session->memory, &session->loading);
 }
 

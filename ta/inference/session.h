@@ -10,6 +10,7 @@
 #include "key_message.h"
 #include "network.h"
 #include "sealed_input.h"
+#include "vault_store.h"
 
 #define CML_CHALLENGE_SIZE	16
 
@@ -34,6 +35,8 @@ struct cml_session {
 	struct cml_model model;		/* in use, if it is ready */
 	struct cml_model loading;
 	struct cml_sealed_input model_input;
+	struct cml_vault_expected expected;	/* of the one that is loading */
+	struct cml_vault_access vault;
 
 	struct cml_sealed_input request_input;
 	struct cml_network network;	/* of the request */
@@ -91,6 +94,12 @@ TEE_Result cml_cmd_model_push(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_model_finish(struct cml_session *session,
 				TEE_Param *params);
 TEE_Result cml_cmd_model_use(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_model_store(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_model_list(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_model_remove(struct cml_session *session,
+				TEE_Param *params);
+TEE_Result cml_cmd_model_activate(struct cml_session *session,
+				  TEE_Param *params);
 TEE_Result cml_cmd_infer_begin(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_infer_push(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_infer_finish(struct cml_session *session,

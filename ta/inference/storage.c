@@ -22,6 +22,8 @@ static enum cml_status storage_status(TEE_Result res)
 		return CML_NO_MEMORY;
 	case TEE_ERROR_CORRUPT_OBJECT:
 	case TEE_ERROR_SECURITY:
+	/* OP-TEE: not what this device left (docs/root-of-trust.md) */
+	case TEE_ERROR_STORAGE_NOT_AVAILABLE:
 		return CML_STORAGE_DAMAGED;
 	default:
 		return CML_STORAGE;

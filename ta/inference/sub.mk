@@ -4,6 +4,7 @@ srcs-y += cmd_infer.c
 srcs-y += cmd_info.c
 srcs-y += cmd_key.c
 srcs-y += cmd_model.c
+srcs-y += cmd_vault.c
 srcs-y += cmd_work.c
 srcs-y += counter.c
 srcs-y += crypto_gp.c
@@ -16,6 +17,7 @@ srcs-y += sealed_input.c
 srcs-y += secure_memory.c
 srcs-y += session.c
 srcs-y += storage.c
+srcs-y += vault_store.c
 
 third_party_srcs := $(addprefix $(LIBJPEG)/,$(libjpeg_srcs)) \
 	$(addprefix $(CBOR)/,$(cbor_srcs)) \

@@ -6,8 +6,11 @@
 
 #define TA_UUID			TA_CML_UUID
 
-/* Multi-instance: sessions share nothing and run in parallel. */
-#define TA_FLAGS		0
+/*
+ * Multi-instance: sessions share nothing and run in parallel. What is damaged
+ * in secure storage stays so: forgotten, it would be as if it had never been.
+ */
+#define TA_FLAGS		TA_FLAG_KEEP_CORRUPT_OBJECT
 
 /*
  * Measured, painted stack, all kinds of photos and errors: 2.6 KiB, at a push

@@ -11,6 +11,8 @@
  *
  * FAKE_TEE_SESSIONS and FAKE_TEE_MODELS are how many sessions and loaded
  * models there is room for; FAKE_TEE_INFO is a file with what INFO answers.
+ * The vault has room for the last model that was stored; FAKE_TEE_STORE is the
+ * TEE_Result of storing one.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -27,10 +29,13 @@
 #define MAX_SESSIONS	128
 #define MAX_FILE	(8 << 20)
 #define HEADER_SIZE	72
+#define SALT_OFFSET	73
+#define SALT_SIZE	32
 #define KEY_MESSAGE_SIZE	300	/* that it takes */
 #define COSE_MALFORMED	100	/* cml_status */
 #define NO_MEMORY	(TA_CML_ERROR_BASE + 2)
 #define MODEL_MISSING	57
+#define MODEL_UNKNOWN	61
 
 struct fake {
 	bool open, dead, has_model;
@@ -41,6 +46,8 @@ struct fake {
 static struct {
 	pthread_mutex_t lock;
 	struct fake sessions[MAX_SESSIONS];
+	bool stored;
+	uint8_t salt[SALT_SIZE];	/* of what is in the vault */
 } tee = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static size_t limit(const char *name)
@@ -200,6 +207,38 @@ static TEEC_Result infer_finish(struct fake *fake)
 	return fake->dead ? TEEC_ERROR_TARGET_DEAD : TEEC_SUCCESS;
 }
 
+static TEEC_Result store(const struct fake *fake)
+{
+	const char *code = getenv("FAKE_TEE_STORE");
+
+	if (code)
+		return strtoul(code, NULL, 16);
+	if (fake->len < SALT_OFFSET + SALT_SIZE)
+		abort();
+	memcpy(tee.salt, fake->file + SALT_OFFSET, SALT_SIZE);
+	tee.stored = true;
+
+	return TEEC_SUCCESS;
+}
+
+/* {"vault": 8 bytes, "models": [{"file": salt}]} in CBOR */
+static TEEC_Result list(TEEC_Parameter *param)
+{
+	static const uint8_t entry[] = "\xa1\x64" "file" "\x58\x20";
+	uint8_t data[128] = "\xa2\x65" "vault" "\x48" "01234567\x66" "models";
+	size_t len = 23;
+
+	data[len++] = 0x80 | tee.stored;
+	if (tee.stored) {
+		memcpy(data + len, entry, sizeof(entry) - 1);
+		len += sizeof(entry) - 1;
+		memcpy(data + len, tee.salt, SALT_SIZE);
+		len += SALT_SIZE;
+	}
+
+	return give(param, data, len);
+}
+
 static TEEC_Result command(struct fake *fake, uint32_t id,
 			   TEEC_Parameter *params)
 {
@@ -242,6 +281,15 @@ static TEEC_Result command(struct fake *fake, uint32_t id,
 		       (TEEC_Result)(TA_CML_ERROR_BASE + 10);
 	case TA_CML_CMD_RESULT:
 		return give(&params[0], fake->file, fake->len);
+	case TA_CML_CMD_MODEL_STORE:
+		return store(fake);
+	case TA_CML_CMD_MODEL_LIST:
+		return list(&params[0]);
+	case TA_CML_CMD_MODEL_REMOVE:
+		tee.stored = false;
+		return TEEC_SUCCESS;
+	case TA_CML_CMD_MODEL_ACTIVATE:
+		return TA_CML_ERROR_BASE + MODEL_UNKNOWN;
 	case TA_CML_CMD_MODEL_USE:
 		return TA_CML_ERROR_BASE + MODEL_MISSING;
 	default:

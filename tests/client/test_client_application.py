@@ -96,6 +96,7 @@ class Service:
     def __init__(self, program: Path, folder: Path, env: dict[str, str]) -> None:
         self.share = folder / "share"
         self.share.mkdir()
+        self.vault = folder / "vault"
         self.socket = folder / "socket"
         info = folder / "info"
         info.write_bytes(cbor2.dumps(INFO))
@@ -103,7 +104,13 @@ class Service:
         self._lines: list[Line] = []
         self.env = {**os.environ, "FAKE_TEE_INFO": os.fspath(info), **env}
         self.process = process.spawn(
-            [program, "serve", f"--socket={self.socket}", f"--share={self.share}"],
+            [
+                program,
+                "serve",
+                f"--socket={self.socket}",
+                f"--share={self.share}",
+                f"--vault={self.vault}",
+            ],
             env=self.env,
             stderr=self.stderr.open("wb"),
         )
@@ -234,7 +241,7 @@ def test_every_request_is_in_the_help(program: Path) -> None:
     known = re.findall(
         r'^\t\{ "(\w+)", \d', (HERE.parents[1] / "host/requests.c").read_text(), re.M
     )
-    assert len(known) == 11
+    assert len(known) == 16
     for name in known:
         assert re.search(rf"^  {name} ", ran.stdout, re.M), name
 
@@ -575,3 +582,85 @@ def test_a_socket_that_was_left_behind_is_replaced(
                 time.sleep(0.02)
     finally:
         first.process = again
+
+
+# The vault -------------------------------------------------------------------------------------
+
+# Of the fake TEE
+VAULT_ID = b"01234567".hex()
+
+
+def sealed_model(size: int = 1000) -> bytes:
+    return HEADER + b"\x28" + os.urandom(39 + size)
+
+
+def salt(model: bytes) -> str:
+    return model[73:105].hex()
+
+
+def stored(service: Service) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (service.vault / VAULT_ID).iterdir()}
+
+
+@pytest.mark.parametrize("size", [0, 65536 - 112, PUSH_MAX_BYTES, 3 * PUSH_MAX_BYTES + 7])
+def test_what_is_stored_has_a_file_and_what_was_has_none(service: Service, size: int) -> None:
+    line = service.attached("one")
+    assert line.good("models")["models"] == []
+    older, newer = sealed_model(size), sealed_model(size)
+    line.good(f"store {service.file('older', older)}")
+    assert stored(service) == {salt(older): older}
+    (service.vault / VAULT_ID / ".part").write_bytes(b"left behind")
+    (service.vault / VAULT_ID / "anything").write_bytes(b"left behind")
+    line.good(f"store {service.file('newer', newer)}")
+    assert stored(service) == {salt(newer): newer}
+    assert line.good("models") == {
+        "ok": True,
+        "vault": VAULT_ID,
+        "models": [{"file": salt(newer)}],
+    }
+    line.good("remove name")
+    assert stored(service) == {}
+    assert line.error("activate name") == "MODEL_UNKNOWN"
+
+
+def test_a_model_that_the_ta_does_not_store_leaves_nothing(start: Callable[..., Service]) -> None:
+    service = start(FAKE_TEE_STORE=f"{ERROR_BASE + Status.MODEL_ROLLBACK:x}")
+    line = service.attached("one")
+    assert line.error(f"store {service.file('model', sealed_model())}") == "MODEL_ROLLBACK"
+    assert stored(service) == {}
+    assert line.error(f"store {service.file('short', sealed_model()[:100])}") == "CA_FILE"
+
+
+def test_a_model_is_loaded_from_the_vault(service: Service) -> None:
+    line = service.attached("one")
+    model = sealed_model(PUSH_MAX_BYTES)
+    sent = line.good(f"model {service.file('model', model)}")
+    line.good(f"store {service.share / 'model'}")
+    loaded = line.good(f"vault {salt(model)}")
+    assert loaded["digest"] == sent["digest"]
+    # A model of the share is one of the share again.
+    assert line.good(f"model {service.share / 'model'}")["digest"] == sent["digest"]
+
+
+def test_a_file_that_is_not_what_it_is_called_is_named(service: Service) -> None:
+    line = service.attached("one")
+    model = sealed_model()
+    line.good(f"store {service.file('model', model)}")
+    path = service.vault / VAULT_ID / salt(model)
+    for content in (sealed_model(), model[:111], b""):
+        path.write_bytes(content)
+        assert line.error(f"vault {salt(model)}") == "CA_VAULT_FILE"
+    path.unlink()
+    assert line.error(f"vault {salt(model)}") == "CA_VAULT_FILE"
+    path.symlink_to(service.share / "model")
+    assert line.error(f"vault {salt(model)}") == "CA_VAULT_FILE"
+    for name in ("../" + "a" * 61, "A" * 64, "a" * 63, "a" * 65):
+        assert line.error(f"vault {name}") == "CA_REQUEST"
+    assert line.error(f"remove {'n' * 33}") == "CA_REQUEST"
+
+
+def test_a_vault_that_cannot_be_written_is_said(start: Callable[..., Service]) -> None:
+    service = start()
+    service.vault.write_bytes(b"no folder")
+    line = service.attached("one")
+    assert line.error(f"store {service.file('model', sealed_model())}") == "CA_FILE"

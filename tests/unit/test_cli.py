@@ -155,7 +155,7 @@ def test_completion_knows_the_verbs(shell: str, run: Run) -> None:
 
 def test_verbs_are_the_modules_that_are_there() -> None:
     helpers = {"__init__", "context", "report", "ta_steps", "ta_watch", "watched"}
-    helpers |= {"model_import", "model_inspect", "keys_authority", "verify_steps"}
+    helpers |= {"model_import", "model_inspect", "model_vault", "keys_authority", "verify_steps"}
     helpers |= {"corim_file", "endorsing", "keys_device", "trust"}
     helpers |= {"bench_peers", "bench_report", "bench_service", "bench_steps"}
     modules = {p.stem for p in (ROOT / "sandbox" / "commands").glob("*.py")} - helpers

@@ -1,0 +1,630 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Models that stay: what the vault keeps, for whom, and what is made of a normal world that lies.
+
+A machine of this file's own: it goes down and up, is killed, and its storage is put back.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from real_stack import MODEL, ROOT, golden, run_sandbox
+from test_hostile_input import refused
+from test_run import reference
+from test_trust import TA_FILE, one_byte_changed
+
+from sandbox.commands.trust import Believed
+from sandbox.log import SilentProgress
+from sandbox.machine.boot import GUEST_SHARE, StorageRefused
+from sandbox.machine.guest import Guest
+from sandbox.machine.machine import Machine
+from sandbox.machine.start import guarded
+from sandbox.owner import keys, sealed_file
+from sandbox.owner.client import Client, Model, NotStored, StoredModel
+from sandbox.owner.service import Session, Stored, TaError
+from sandbox.owner.share import Share
+from sandbox.owner.vault import NotInVault, Vault
+from sandbox.testing.lab import ImagesFor
+
+SINE = ROOT / "fixtures/models/sine_f32.tflite"
+MNIST = ROOT / "fixtures/models/mnist_cnn_int8.tflite"
+CHELSEA = ROOT / "fixtures/photos/chelsea.jpg"
+KILLS = 10
+TRUST = Believed()
+
+
+class Device:
+    """A machine that is switched off, cut off, and on again."""
+
+    def __init__(self, machine: Machine, images_for: ImagesFor) -> None:
+        self.machine = machine
+        self.storage = machine.folder.storage
+        self._images_for = images_for
+        self._guard = contextlib.ExitStack()
+
+    def up(self) -> "Device":
+        status, started = self.machine.up(
+            self._images_for(2),
+            cores=2,
+            memory_mib=512,
+            timeout_s=180.0,
+            progress=SilentProgress(),
+        )
+        assert started and status.record is not None and status.record.qemu is not None
+        self._guard.enter_context(guarded(status.record.qemu.pid))
+        return self
+
+    def down(self) -> None:
+        self._guard.close()
+        self.machine.down()
+
+    def cut_off(self) -> None:
+        record = self.machine.status().record
+        assert record is not None and record.qemu is not None
+        record.qemu.signal(signal.SIGKILL)
+
+    def kill(self) -> None:
+        self.cut_off()
+        self.down()
+
+    @contextlib.contextmanager
+    def session(self, name: str = "test") -> Iterator[Session]:
+        """A TA session of its own, which is gone afterwards."""
+        with (
+            self.machine.guest() as guest,
+            Session(Machine.service(guest), GUEST_SHARE) as session,
+        ):
+            session.attach(name)
+            yield session
+            session.close_session(name)
+
+    @property
+    def share(self) -> Share:
+        return Share(self.machine.share)
+
+    @contextlib.contextmanager
+    def vault(self, key: bytes, name: str = "vault") -> Iterator[Vault]:
+        """Its owner's side, with the key in the TA."""
+        with self.session(name) as session:
+            vault = Vault(session, self.share, key, name)
+            vault.authorize(TRUST)
+            yield vault
+
+    def push(self, *models: Model) -> list[Stored]:
+        with self.vault(models[0].key) as vault:
+            for model in models:
+                vault.push(model)
+            return vault.models()
+
+    def listed(self) -> list[Stored]:
+        with self.session("list") as session:
+            return session.models()
+
+    def file(self, stored: Stored) -> Path:
+        (path,) = self.storage.glob(f"vault/*/{stored.file}")
+        return path
+
+    def load(self, stored: Stored) -> bytes:
+        """Into a session that has no key at all."""
+        with self.session("load") as session:
+            digest = session.load_stored(stored.file)
+            assert session.info().model_key_id is None
+            return digest
+
+    @contextlib.contextmanager
+    def put_right_after(self) -> Iterator[None]:
+        """The storage's files, whatever the body does to them, are back at the end."""
+        good = self.machine.folder.path / "good"
+        shutil.copytree(self.storage, good)
+        try:
+            yield
+        finally:
+            restore(self.storage, good)
+            shutil.rmtree(good)
+
+
+def restore(storage: Path, folder: Path) -> None:
+    """The content: the folder itself stays mounted."""
+    for path in storage.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    shutil.copytree(folder, storage, dirs_exist_ok=True)
+
+
+MakeDevice = Callable[[str], Device]
+
+
+@pytest.fixture(scope="module")
+def make_device(
+    sandbox_images: ImagesFor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeDevice]:
+    state = tmp_path_factory.mktemp("devices")
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str) -> Device:
+            machine = Machine(name, state / name)
+            device = Device(machine, sandbox_images)
+            stack.callback(machine.destroy)
+            stack.callback(device.down)
+            return device.up()
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def device(make_device: MakeDevice) -> Device:
+    return make_device("vault")
+
+
+@pytest.fixture
+def key(device: Device) -> Iterator[bytes]:
+    """An owner who was never here before, and clears up."""
+    made = os.urandom(32)
+    yield made
+    with device.vault(made) as vault:
+        for stored in vault.models():
+            if vault.is_own(stored):
+                vault.remove(stored.name)
+
+
+def model(path: Path, key: bytes, version: int = 1, name: str = "model") -> Model:
+    return Model(name, path.read_bytes(), key, version)
+
+
+def own(stored: list[Stored], key: bytes) -> list[Stored]:
+    return [one for one in stored if one.key_id == sealed_file.key_id(key)]
+
+
+# What stays -------------------------------------------------------------------------------------
+
+
+def test_models_stay_and_need_not_be_sent_again(device: Device, key: bytes) -> None:
+    detector, sine = model(MODEL, key, 3, "detector"), model(SINE, key, 7, "sine")
+    listed = own(device.push(detector, sine), key)
+    assert {(one.name, one.version, one.digest, one.size) for one in listed} == {
+        ("detector", 3, detector.digest, len(detector.data)),
+        ("sine", 7, sine.digest, len(sine.data)),
+    }
+    assert [one.name for one in listed if one.active] == ["detector"]
+    device.down()
+    device.up()
+    assert own(device.listed(), key) == listed
+
+    with device.machine.guest() as guest:
+        with Session(Machine.service(guest), GUEST_SHARE) as session:
+            client = Client(
+                session, device.share, StoredModel("detector", 3, detector.digest), TRUST
+            )
+            client.prepare("user")
+            assert session.info().model_key_id is None
+            result = client.detect(CHELSEA.read_bytes(), 0.5, {})
+            session.close_session("user")
+        assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
+        assert result.origin.model_name == "detector" and result.origin.model_version == 3
+
+        with Session(Machine.service(guest), GUEST_SHARE) as session:
+            client = Client(session, device.share, StoredModel("sine", 7, sine.digest), TRUST)
+            client.prepare("user")
+            inputs, outputs = reference(SINE, None)
+            found = client.run(inputs[0].tobytes(), {}).outputs[0]
+            np.testing.assert_allclose(
+                np.frombuffer(found.data, np.float32), outputs[0].reshape(-1), atol=1e-4
+            )
+            session.close_session("user")
+
+    # Nothing older gets there after a reboot either.
+    with device.vault(key) as vault:
+        assert refused(lambda: vault.push(model(SINE, key, 6, "sine"))) == "MODEL_ROLLBACK"
+
+
+def test_loading_from_the_vault_takes_no_more_memory_than_from_the_share(
+    device: Device, key: bytes
+) -> None:
+    (stored,) = own(device.push(model(MODEL, key)), key)
+    with device.session("from-vault") as session:
+        session.load_stored(stored.file)
+        from_vault = session.info().memory_peak_bytes
+    other = model(MODEL, os.urandom(32))
+    with device.session("from-share") as session:
+        ta = TRUST.keys_of(session)
+        wrapped = keys.wrap(other.key, keys.Slot.MODEL, ta.wrapping, ta.challenge)
+        session.provision("model", device.share.put(wrapped, "key"))
+        path = device.share.put(other.sealed, "model")
+        session.load_model(path)
+        device.share.drop(path)
+        from_share = session.info().memory_peak_bytes
+    assert from_vault == from_share
+    # Tables and buffers, but not the model a second time.
+    assert from_vault < len(other.data) * 1.5
+
+
+def test_one_is_active_and_it_is_chosen(device: Device, key: bytes) -> None:
+    with device.vault(key) as vault:
+        for name in ("a", "b"):
+            vault.push(model(SINE, key, 1, name))
+        assert [one.name for one in own(vault.models(), key) if one.active] == ["a"]
+        assert vault.record.expected(None).name == "a"
+        vault.activate("b")
+        assert [one.name for one in own(vault.models(), key) if one.active] == ["b"]
+        assert vault.record.expected(None).name == "b"
+        # A newer version of it stays active.
+        vault.push(model(MNIST, key, 2, "b"))
+        assert [one.version for one in own(vault.models(), key) if one.active] == [2]
+        vault.remove("b")
+        assert [one.name for one in own(vault.models(), key)] == ["a"]
+        assert not any(one.active for one in own(vault.models(), key))
+        with pytest.raises(NotInVault):
+            vault.record.expected(None)
+        assert refused(lambda: vault.activate("b")) == "MODEL_UNKNOWN"
+        assert refused(lambda: vault.remove("b")) == "MODEL_UNKNOWN"
+
+
+def test_two_pushes_at_once(device: Device, key: bytes) -> None:
+    def push(index: int) -> None:
+        with device.vault(key, f"vault-{index}") as vault:
+            vault.push(model(SINE if index else MNIST, key, 1, f"model-{index}"))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(push, range(2)))
+    listed = own(device.listed(), key)
+    assert {one.name for one in listed} == {"model-0", "model-1"}
+    for one in listed:
+        assert device.load(one) == one.digest
+
+
+# Older ones ---------------------------------------------------------------------------------------
+
+
+def load_as_its_owner(vault: Vault, device: Device, sent: Model) -> None:
+    """As `sandbox detect` without the vault sends it."""
+    path = device.share.put(sent.sealed, "model")
+    try:
+        vault._session.load_model(path)
+    finally:
+        device.share.drop(path)
+
+
+def test_an_older_model_is_refused(device: Device, key: bytes) -> None:
+    with device.vault(key) as vault:
+        vault.push(model(SINE, key, 2))
+        older = model(MNIST, key, 1)
+        assert refused(lambda: vault.push(older)) == "MODEL_ROLLBACK"
+        assert refused(lambda: load_as_its_owner(vault, device, older)) == "MODEL_ROLLBACK"
+        # The same version is what it was; the same model may come again, sealed anew.
+        assert refused(lambda: vault.push(model(MNIST, key, 2))) == "MODEL_ROLLBACK"
+        vault.push(model(SINE, key, 2))
+        vault.remove("model")
+        assert refused(lambda: vault.push(older)) == "MODEL_ROLLBACK"
+        assert refused(lambda: load_as_its_owner(vault, device, older)) == "MODEL_ROLLBACK"
+        vault.push(model(MNIST, key, 3))
+        (stored,) = own(vault.models(), key)
+    assert device.load(stored) == model(MNIST, key).digest
+
+
+# Files --------------------------------------------------------------------------------------------
+
+
+def cut(path: Path, size: int) -> None:
+    os.truncate(path, size)
+
+
+def flip(path: Path, at: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        pytest.param(lambda path: path.unlink(), "CA_VAULT_FILE", id="deleted"),
+        pytest.param(lambda path: cut(path, 0), "CA_VAULT_FILE", id="empty"),
+        pytest.param(lambda path: cut(path, 100), "CA_VAULT_FILE", id="half-a-header"),
+        pytest.param(lambda path: cut(path, 1000), "STREAM_TRUNCATED", id="half-written"),
+        pytest.param(lambda path: flip(path, 80), "CA_VAULT_FILE", id="salt"),
+        pytest.param(lambda path: flip(path, 108), "MODEL_OTHER_FILE", id="nonce-prefix"),
+        pytest.param(lambda path: flip(path, 39), "MODEL_OTHER_FILE", id="length"),
+        pytest.param(lambda path: flip(path, 31), "MODEL_ROLLBACK", id="version"),
+        pytest.param(lambda path: flip(path, 12), "KEY_MISSING", id="key-id"),
+        pytest.param(lambda path: flip(path, 2000), "STREAM_", id="content"),
+    ],
+)
+def test_a_damaged_file_is_named(
+    device: Device, key: bytes, damage: Callable[[Path], None], name: str
+) -> None:
+    (stored,) = own(device.push(model(MNIST, key, 3)), key)
+    path = device.file(stored)
+    good = path.read_bytes()
+    damage(path)
+    assert refused(lambda: device.load(stored)).startswith(name)
+    path.write_bytes(good)
+    assert device.load(stored) == stored.digest
+
+
+def test_swapped_files_are_named(device: Device, key: bytes) -> None:
+    listed = own(device.push(model(SINE, key, 1, "a"), model(MNIST, key, 1, "b")), key)
+    a, b = (device.file(one) for one in listed)
+    a_bytes, b_bytes = a.read_bytes(), b.read_bytes()
+    a.write_bytes(b_bytes)
+    b.write_bytes(a_bytes)
+    for one in listed:
+        assert refused(lambda one=one: device.load(one)) == "CA_VAULT_FILE"  # type: ignore[misc]
+    # And a normal world that serves the other model without a word is found out by its owner.
+    with device.session() as session:
+        served = Served(session, listed[0].file, listed[1].file)
+        expected = StoredModel(listed[0].name, 1, listed[0].digest)
+        a.write_bytes(a_bytes)
+        b.write_bytes(b_bytes)
+        with pytest.raises(NotStored, match="holds another model"):
+            Client(served, device.share, expected, TRUST)._load_stored(expected)  # type: ignore[arg-type]
+
+
+@dataclass
+class Served:
+    """A normal world that loads another file than it was asked to."""
+
+    session: Session
+    asked: str
+    given: str
+
+    def models(self) -> list[Stored]:
+        return self.session.models()
+
+    def load_stored(self, file: str) -> bytes:
+        return self.session.load_stored(self.given if file == self.asked else file)
+
+
+def test_a_file_that_its_owner_sealed_otherwise_is_not_the_vaults(
+    device: Device, key: bytes
+) -> None:
+    """Same key, name, version and content, sealed a second time: it needs its key."""
+    device.push(model(SINE, key))
+    with device.session() as session:
+        path = device.share.put(model(SINE, key).sealed, "model")
+        assert refused(lambda: session.load_model(path)) == "MODEL_OTHER_FILE"
+        device.share.drop(path)
+
+
+def test_what_a_push_left_behind_goes_with_the_next(device: Device, key: bytes) -> None:
+    (stored,) = own(device.push(model(SINE, key)), key)
+    folder = device.file(stored).parent
+    (folder / ".part").write_bytes(b"half")
+    (folder / ("ab" * 32)).write_bytes(b"an entry never named it")
+    (newer,) = own(device.push(model(MNIST, key, 2)), key)
+    assert {path.name for path in folder.iterdir()} == {one.file for one in device.listed()}
+    assert device.load(newer) == newer.digest
+
+
+# Owners -------------------------------------------------------------------------------------------
+
+
+def test_owners_have_vaults_of_their_own(device: Device, key: bytes) -> None:
+    device.push(model(SINE, key, 5))
+    stranger = os.urandom(32)
+    with device.vault(stranger) as vault:
+        assert refused(lambda: vault.remove("model")) == "MODEL_UNKNOWN"
+        assert refused(lambda: vault.activate("model")) == "MODEL_UNKNOWN"
+        # By the same name, lower, and with no effect on the other's.
+        vault.push(model(MNIST, stranger, 1))
+        assert [one.version for one in own(vault.models(), key)] == [5]
+        vault.remove("model")
+    assert [one.version for one in own(device.listed(), key)] == [5]
+    with device.session() as session:
+        assert refused(lambda: session.remove("model")) == "KEY_MISSING"
+        assert refused(lambda: session.activate("model")) == "KEY_MISSING"
+
+
+# Storage that is not what the device left ---------------------------------------------------------
+
+
+def objects(storage: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in storage.iterdir() if path.name.isdigit()}
+
+
+@pytest.mark.parametrize("damage", ["flipped", "deleted", "yesterdays"])
+def test_a_damaged_record_is_damaged_for_good(device: Device, key: bytes, damage: str) -> None:
+    """OP-TEE would forget it, and with it which versions were there: it does not."""
+    with device.vault(key) as vault:
+        vault.push(model(SINE, key, 1))
+        before = objects(device.storage)
+        vault.push(model(MNIST, key, 2))
+    after = objects(device.storage)
+    (record,) = (name for name in after if after[name] != before.get(name))
+    path = device.storage / record
+    with device.put_right_after():
+        if damage == "flipped":
+            # Wherever in it: of a block and of its hash there are two each.
+            path.write_bytes(bytes(byte ^ 1 for byte in after[record]))
+        elif damage == "deleted":
+            path.unlink()
+        else:
+            path.write_bytes(before[record])
+        with device.session() as session:
+            for _ in range(3):
+                assert refused(session.models) == "STORAGE_DAMAGED"
+            share_path = device.share.put(model(SINE, key, 1).sealed, "model")
+            assert refused(lambda: session.load_model(share_path)) == "STORAGE_DAMAGED"
+            device.share.drop(share_path)
+    assert [one.version for one in own(device.listed(), key)] == [2]
+
+
+def test_yesterdays_folder_is_detected(device: Device, key: bytes) -> None:
+    device.push(model(SINE, key, 1))
+    yesterday = device.machine.folder.path / "yesterday"
+    shutil.copytree(device.storage, yesterday)
+    device.push(model(MNIST, key, 2))
+    with device.put_right_after(), device.session() as session:
+        restore(device.storage, yesterday)
+        # A session from before: a new one would not be opened.
+        assert refused(session.models) == "STORAGE_DAMAGED"
+    assert [one.version for one in own(device.listed(), key)] == [2]
+
+    device.down()
+    with device.put_right_after():
+        restore(device.storage, yesterday)
+        with pytest.raises(StorageRefused, match="rolled back"):
+            device.up()
+        device.down()
+    device.up()
+    (stored,) = own(device.listed(), key)
+    assert stored.version == 2
+    assert device.load(stored) == stored.digest
+    shutil.rmtree(yesterday)
+
+
+def test_another_devices_folder_is_refused(
+    device: Device, key: bytes, make_device: MakeDevice
+) -> None:
+    (stored,) = own(device.push(model(SINE, key)), key)
+    other = make_device("other")
+    (theirs,) = other.push(model(MNIST, os.urandom(32), 9))
+    other.down()
+    # Its files alone are no model of this device's.
+    shutil.copy(other.file(theirs), device.file(stored).parent)
+    assert own(device.listed(), key) == [stored]
+    assert refused(lambda: device.load(theirs)) == "KEY_MISSING"
+    device.down()
+    with device.put_right_after():
+        restore(device.storage, other.storage)
+        with pytest.raises(StorageRefused):
+            device.up()
+        device.down()
+    device.up()
+    assert device.load(stored) == stored.digest
+
+
+# Power cuts ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def push_s(device: Device) -> float:
+    """How long a push of the detector takes here and now."""
+    key = os.urandom(32)
+    with device.vault(key) as vault:
+        vault.push(model(MODEL, key, 1))
+        begin = time.monotonic()
+        vault.push(model(MODEL, key, 2))
+        took = time.monotonic() - begin
+        vault.remove("model")
+    return took
+
+
+def test_a_push_that_is_cut_off_leaves_the_old_model_or_the_new_one(
+    device: Device, key: bytes, push_s: float
+) -> None:
+    seen = []
+    version = 1
+    device.push(model(MODEL, key, version))
+    for attempt in range(KILLS):
+        with contextlib.ExitStack() as stack:
+            vault = stack.enter_context(_until_gone(device.vault(key)))
+            newer = model(MODEL, key, version + 1)
+            assert newer.sealed
+            power = threading.Timer(push_s * (attempt + 0.7) / KILLS, device.cut_off)
+            power.start()
+            with contextlib.suppress(Exception):
+                vault.push(newer)
+            power.join()
+        device.down()
+        device.up()
+        (stored,) = own(device.listed(), key)
+        assert stored.version in (version, version + 1)
+        assert device.load(stored) == newer.digest
+        seen.append(stored.version - version)
+        version = stored.version
+    # The moments were not all on one side of it.
+    assert 0 in seen, seen
+
+
+@contextlib.contextmanager
+def _until_gone(inner: "contextlib.AbstractContextManager[Vault]") -> Iterator[Vault]:
+    """What is closed in a machine that is off, fails."""
+    vault = inner.__enter__()
+    yield vault
+    with contextlib.suppress(Exception):
+        inner.__exit__(None, None, None)
+
+
+# The command line ---------------------------------------------------------------------------------
+
+
+def test_commands(machine: Machine) -> None:
+    pushed = run_sandbox("model", "push", MODEL, "--name", "door", "--json")
+    assert pushed.status == 0, pushed.stderr
+    assert pushed.json["version"] == 1 and pushed.json["active"]
+    assert run_sandbox("model", "push", SINE).status == 0
+    listed = run_sandbox("model", "list", "--json").json
+    assert [(one["name"], one["active"], one["own"]) for one in listed["models"]] == [
+        ("door", True, True),
+        ("sine_f32", False, True),
+    ]
+    assert listed["missing"] == []
+    for options in (["--vault"], ["--vault", "door"]):
+        ran = run_sandbox("detect", CHELSEA, "--json", *options)
+        assert ran.status == 0, ran.stdout
+        (line,) = ran.json_lines
+        assert line["model"]["name"] == "door"
+        assert line["model"]["output_sha256"] == golden("chelsea")["outputs_sha256"]
+    # A version of its own is above the last, unless nothing changed.
+    assert run_sandbox("model", "push", MODEL, "--name", "door", "--json").json["version"] == 1
+    newer = run_sandbox("model", "push", MNIST, "--name", "sine_f32", "--json").json
+    assert newer["version"] == 2
+    ran = run_sandbox("model", "push", SINE, "--version", "1")
+    assert ran.status == 2 and "MODEL_ROLLBACK" in ran.stderr
+    assert run_sandbox("model", "activate", "sine_f32").status == 0
+    text = run_sandbox("model", "list").stdout
+    assert re.search(r"^sine_f32 .*active$", text, re.M) and not re.search(r"door.*active", text)
+    assert run_sandbox("model", "remove", "door").status == 0
+    ran = run_sandbox("detect", CHELSEA, "--vault", "door")
+    assert ran.status == 2 and "'door'" in ran.stderr
+    assert run_sandbox("model", "remove", "door").status == 2
+    assert run_sandbox("model", "remove", "sine_f32").status == 0
+    assert "empty" in run_sandbox("model", "list").stdout
+
+
+# Other code ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def other_code(guest: Guest, folder: Path) -> Iterator[None]:
+    """New sessions are with a TA of the same UUID that is other code."""
+    genuine = guest.get(TA_FILE)
+    guest.put(TA_FILE, one_byte_changed(genuine, folder), 0o444)
+    try:
+        yield
+    finally:
+        guest.put(TA_FILE, genuine, 0o444)
+
+
+def test_a_ta_with_one_byte_changed_has_another_vault(
+    machine: Machine, guest: Guest, tmp_path: Path
+) -> None:
+    key = os.urandom(32)
+    with Session(Machine.service(guest), GUEST_SHARE) as session:
+        genuine = Vault(session, Share(machine.share), key, "genuine")
+        genuine.authorize(TRUST)
+        genuine.push(model(SINE, key))
+        (stored,) = own(genuine.models(), key)
+        (path,) = machine.folder.storage.glob(f"vault/*/{stored.file}")
+        with other_code(guest, tmp_path), Session(Machine.service(guest), GUEST_SHARE) as other:
+            other.attach("evil")
+            assert other.models() == []
+            with pytest.raises(TaError) as caught:
+                other.load_stored(stored.file)
+            assert caught.value.status == "CA_VAULT_FILE"
+            copy = Share(machine.share).put(path.read_bytes(), "model")
+            assert refused(lambda: other.load_model(copy)) == "KEY_MISSING"
+            Share(machine.share).drop(copy)
+            other.close_session("evil")
+        assert session.load_stored(stored.file) == stored.digest
+        genuine.remove("model")
+        session.close_session("genuine")
