@@ -164,8 +164,8 @@ def arguments(
                    f"hostfwd=tcp:127.0.0.1:0-:{AGENT_PORT},hostfwd=tcp:127.0.0.1:0-:{SSH_PORT}",
         "-device", "virtio-net-device,netdev=net0",
         *_export("share", share),
-        # What OP-TEE gives the normal world to keep. Linux caches nothing of it, so a write that
-        # tee-supplicant was told of is there, whenever the machine is killed.
+        # What OP-TEE gives the normal world to keep. Linux passes each write on at once, so what
+        # tee-supplicant said was written is there, whenever the machine is killed.
         *_export("storage", storage),
     ]
     # The order of -serial is the board's order of UARTs: the first is the normal world's.
