@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n auto --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test unit core-test e2e xtest lint format clean
+.PHONY: help setup setup-test demo test unit core-test e2e reproducible xtest lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,9 @@ core-test: setup-test ## The portable core, under sanitizers and for arm64
 e2e: setup-test ## Tests on the real stack
 	@$(SANDBOX) build
 	@$(VENV)/bin/python -m pytest tests/e2e
+
+reproducible: setup-test ## Build firmware and TAs twice, in different folders: the same bytes (minutes)
+	@$(VENV)/bin/python -m pytest tests/reproducible
 
 xtest: setup ## OP-TEE's own tests: a sample, or GROUPS=all, GROUPS="4000 pkcs11"...; report in out/xtest.xml
 	@trap 'exit 130' INT TERM; trap '$(SANDBOX) --machine $(XTEST_MACHINE) down' EXIT; \

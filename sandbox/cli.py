@@ -16,18 +16,23 @@ VERBS = (
     "detect",
     "run",
     "model",
+    "attest",
+    "keys",
+    "verify",
     "status",
     "logs",
     "explain",
     "exec",
     "ssh",
     "ta",
+    "reference-values",
     "xtest",
     "gdb",
     "profile",
     "bench",
     "console",
     "down",
+    "destroy",
     "build",
     "inputs",
     "photos",
@@ -105,7 +110,7 @@ def make_parser(words: Collection[str] = VERBS) -> argparse.ArgumentParser:
         title="verbs",
     )
     for verb in verbs or VERBS:
-        importlib.import_module(f"sandbox.commands.{verb}").add_parser(subparsers)
+        importlib.import_module(f"sandbox.commands.{verb.replace('-', '_')}").add_parser(subparsers)
     for subparser in _all_below(subparsers):
         # Also behind the verb, where fingers put them; only if given there do they count.
         _add_common(subparser, machine=argparse.SUPPRESS, debug=argparse.SUPPRESS)

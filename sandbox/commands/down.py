@@ -12,8 +12,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "down",
         help="end the machine",
         description="End the machine and everything that belongs to it: its process, its port, its"
-        " sockets, its share. Its SSH keys and the consoles of its last boot stay, for"
-        " `sandbox logs`. Harmless if it is down already.",
+        " sockets, its share. The device that it is stays (its keys, its counter, its secure"
+        " storage) until `sandbox destroy`, and so do SSH keys and the consoles of its last boots,"
+        " for `sandbox logs`. Harmless if it is down already.",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)

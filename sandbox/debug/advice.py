@@ -14,6 +14,8 @@ _NULL_BYTES = 0x1000
 _OVERFLOW_BYTES = 0x10000
 # What gcc puts where a program must not come: after a division by a constant zero, for example.
 _GCC_TRAP = 1000
+# The panic of plat-vexpress/flash_otp.c (OP-TEE's patch 0005).
+_NO_OTP = "no valid OTP"
 _STACK_SIZE = "TA_STACK_SIZE in user_ta_header_defines.h"
 
 
@@ -300,6 +302,17 @@ def _core(dump: Dump, stack: Stack) -> Words:
         function = f" in {dump.panic.function}()" if dump.panic.function else ""
         where = f" at {dump.panic.file}:{dump.panic.line}" if dump.panic.file else ""
         said.headline = f"OP-TEE's core {why}{function}{where}"
+    if dump.panic is not None and dump.panic.text == _NO_OTP:
+        said.meaning.append(
+            "The device's one-time memory, the end of flash.img in the machine's folder, has no"
+            " valid hardware unique key or counter. OP-TEE does not start without: it would have to"
+            " make up a key."
+        )
+        said.advice.append(
+            "put that machine's own flash.img back; or `sandbox destroy` ends the machine, with all"
+            " that its key sealed, and the next `sandbox up` makes a new device"
+        )
+        return said
     if any(text.startswith("Dead canary") for text in dump.words):
         said.meaning.append(
             "A stack of the core was overrun: see CFG_STACK_THREAD_EXTRA and CFG_STACK_TMP_EXTRA."
@@ -328,6 +341,12 @@ def _loading(dump: Dump, stack: Stack) -> Words:
         0xFFFF0005: "The file is no TA: it was altered, cut, or built for another machine.",
         0xFFFF000E: "Its file could not be read: tee-supplicant does not run, or the client was"
         " ended while its TA was being loaded.",
+        0xFFFF0003: "Its version is lower than one that this device has loaded: OP-TEE takes no TA"
+        " back.",
+        0xF0100001: "The file in which OP-TEE keeps the versions of TAs is damaged, so it loads"
+        " none: see docs/root-of-trust.md.",
+        0xF0100003: "The machine's secure storage, where OP-TEE keeps the versions of TAs, is not"
+        " what its device left there, so it loads none: see docs/root-of-trust.md.",
         0xFFFF000A: "The TA is of a kind that this OP-TEE does not load (32 bits, another format).",
     }.get(dump.code, code.meaning)
     who = f"TA {dump.ta}" if dump.ta else "a TA"

@@ -24,10 +24,11 @@ _HEAD = struct.Struct("<16sII")
 # struct user_ta_property: name, type, value; name and value are pointers.
 _PROPERTY_SIZE = 24
 _DESCRIPTION = b"gpd.ta.description"
+_VERSION = b"gpd.ta.version"
 _TEXT_LIMIT = 256
 _DF_1_PIE = 0x08000000
 # What the library raises on a damaged file, depending on where it stumbles.
-_DAMAGED = (
+DAMAGED = (
     *(ELFError, ConstructError, OSError, ValueError, LookupError, AttributeError, TypeError),
     *(ArithmeticError, MemoryError, RecursionError),
 )
@@ -76,6 +77,15 @@ def ta_head(path: Path) -> TaHead | None:
 
 def ta_description(path: Path) -> str | None:
     """TA_DESCRIPTION of user_ta_header_defines.h, found as the TA itself would find it."""
+    return _ta_property(path, _DESCRIPTION)
+
+
+def ta_version(path: Path) -> str | None:
+    """The same for TA_VERSION."""
+    return _ta_property(path, _VERSION)
+
+
+def _ta_property(path: Path, name: bytes) -> str | None:
     try:
         with _opened(path) as elf:
             table = elf.get_section_by_name(".symtab")
@@ -87,7 +97,7 @@ def ta_description(path: Path) -> str | None:
             start, size = symbols[0]["st_value"], symbols[0]["st_size"]
             pointers = dict(_relative(elf))
             for entry in range(start, start + min(size, 1 << 16), _PROPERTY_SIZE):
-                if _text(elf, pointers.get(entry)) == _DESCRIPTION:
+                if _text(elf, pointers.get(entry)) == name:
                     found = _text(elf, pointers.get(entry + 16))
                     return found.decode(errors="replace") if found else None
     except (OSError, UserError):
@@ -126,7 +136,7 @@ def _opened(path: Path) -> Iterator[ELFFile]:
     with path.open("rb") as file:
         try:
             yield ELFFile(file)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise ElfError(f"{path} is no sound ELF file: {error}") from error
 
 

@@ -47,6 +47,7 @@ class SignedTa:
     version: int
     encrypted: bool
     image_size: int
+    digest: bytes  # of header and image, which the signature is over
 
 
 def read(path: Path) -> SignedTa:
@@ -123,4 +124,4 @@ def _ta(reader: _Reader, kind: int, image_size: int, header: bytes, digest: byte
     signed.append(reader.take(image_size))
     if hashlib.sha256(b"".join(signed)).digest() != digest:
         raise ValueError("its SHA-256 is not the one in its header")
-    return SignedTa(UUID(bytes=uuid), version, encrypted, image_size)
+    return SignedTa(UUID(bytes=uuid), version, encrypted, image_size, digest)

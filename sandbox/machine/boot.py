@@ -27,6 +27,9 @@ _FORWARD = re.compile(r"HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+(\d+
 # OP-TEE's last words before TF-A enters Linux, on the secure console.
 _FIRMWARE_DONE = re.compile(r"Primary CPU switching to normal world boot")
 
+# What it says when the normal world has not kept its storage as it left it, at a TA's first need.
+_STORAGE = re.compile(r"Secure storage: (?!removed)([^\r\n]*)")
+
 CLIENT = "cml-ca"
 GUEST_SHARE = "/mnt/share"
 SERVICE_SOCKET = "/run/cml-ca.sock"
@@ -51,6 +54,10 @@ class QemuError(InfraError):
 
 class BootError(GuestError):
     """The machine started but did not become ready."""
+
+
+class StorageRefused(GuestError):
+    """OP-TEE loads no TA, because the machine's storage is not what its device left."""
 
 
 class Boot:
@@ -81,11 +88,13 @@ class Boot:
             self._events()
             return self._services(token)
         except ConsoleAlarm as alarm:
+            self._check_storage(alarm)
             alarm.hints = self._hints()[:2]
             raise
         except GuestError as error:
             # Often the consoles know better why.
             self._settle()
+            self._check_storage(error)
             raise BootError(
                 f"{error.message}\n{excerpts(self._folder)}", error.hints or self._hints()
             ) from error
@@ -100,6 +109,19 @@ class Boot:
     def _settle(self) -> None:
         for _ in self._watch.lines():
             pass
+
+    def _check_storage(self, error: GuestError) -> None:
+        """Whether that is why no TA was loaded."""
+        said = _STORAGE.findall(self._folder.log(World.SECURE).read_text(errors="replace"))
+        if said:
+            raise StorageRefused(
+                f"OP-TEE refuses what is in {self._folder.storage}: {said[-1]}",
+                (
+                    "Put back what was in that folder when the machine ended.",
+                    "Or `sandbox destroy`, and `sandbox up` for a new device: nothing makes this"
+                    " one accept an older state.",
+                ),
+            ) from error
 
     def _hints(self) -> tuple[str, ...]:
         return (

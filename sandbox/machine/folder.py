@@ -13,6 +13,8 @@ holder.json gdb.sock    while a debugger holds it: who (hold.py), and QEMU's gdb
 xtest/                  results of the last runs of OP-TEE's tests (sandbox/xtest/history.py)
 share/                  while it runs: what the guest sees at /mnt/share
 keys/                   SSH keys of this machine, made once; the agent's token, new at each start
+flash.img               the secure flash bank: firmware, device key, counter (flash.py)
+storage/                OP-TEE's secure storage, as the normal world keeps it for it
 """
 
 import contextlib
@@ -108,6 +110,8 @@ class Folder:
         self.qemu_log = path / "qemu.log"
         self.index = path / "console.index"
         self.runs = path / "runs"
+        self.flash = path / "flash.img"
+        self.storage = path / "storage"
 
     def log(self, world: World) -> Path:
         return self.path / f"{world}.log"
@@ -127,9 +131,10 @@ class Folder:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.chmod(0o700)
         self.share.mkdir(mode=0o700, exist_ok=True)
+        self.storage.mkdir(mode=0o700, exist_ok=True)
 
     def clear(self) -> None:
-        """Remove what belongs to a running machine; keys and the last logs stay."""
+        """Remove what belongs to a running machine; the device and the last logs stay."""
         for world in World:
             self.console_socket(world).unlink(missing_ok=True)
         for path in (self.qmp_socket, self.gdb_socket, self.holder, self.access):
@@ -142,6 +147,24 @@ class Folder:
         # Last, so that an interruption on the way is seen and finished by the next command.
         self.record.unlink(missing_ok=True)
         self.record.with_suffix(".new").unlink(missing_ok=True)
+
+    def scrap(self) -> None:
+        """End the device: its key, its counter, and the storage that they open. Logs stay."""
+        import shutil
+
+        # The key first: without it the rest is worth nothing, whenever we are interrupted.
+        for path in (self.flash, self.flash.with_suffix(".new")):
+            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.storage)
+
+    def remove(self) -> None:
+        """All of it."""
+        import shutil
+
+        self.scrap()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
 
     def read(self) -> Record | None:
         try:
@@ -171,19 +194,41 @@ class Folder:
 
         The lock is on the folder itself, so there is no lock file to be left behind.
         """
-        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        handle = self._lock(deadline)
         try:
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if deadline.expired:
-                        raise self._busy(deadline) from None
-                    time.sleep(_POLL_S)
             yield
         finally:
             os.close(handle)
+
+    def _lock(self, deadline: Deadline) -> int:
+        while True:
+            try:
+                handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise UserError(
+                    f"{self.path} is gone: the machine was destroyed meanwhile",
+                    "`sandbox up` makes a new one.",
+                ) from None
+            try:
+                self._wait_for(handle, deadline)
+                # Who had it before may have removed the folder, and somebody made a new one.
+                with contextlib.suppress(FileNotFoundError):
+                    if os.path.samestat(os.fstat(handle), self.path.stat()):
+                        return handle
+            except BaseException:
+                os.close(handle)
+                raise
+            os.close(handle)
+
+    def _wait_for(self, handle: int, deadline: Deadline) -> None:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if deadline.expired:
+                    raise self._busy(deadline) from None
+                time.sleep(_POLL_S)
 
     def _busy(self, deadline: Deadline) -> UserError:
         record = self.read()

@@ -117,6 +117,22 @@ class Machine:
             self._end(record)
             return record is not None
 
+    def scrap(self, *, wait_s: float = 30.0) -> None:
+        """End it, and the device that it was: the next `up` makes another one. Logs stay."""
+        if self.folder.path.is_dir():
+            with self.folder.locked(Deadline(wait_s)):
+                self._end(self.folder.read())
+                self.folder.scrap()
+
+    def destroy(self, *, wait_s: float = 30.0) -> bool:
+        """End it and remove all that is known of it; False if there was nothing."""
+        if not self.folder.path.is_dir():
+            return False
+        with self.folder.locked(Deadline(wait_s)):
+            self._end(self.folder.read())
+            self.folder.remove()
+        return True
+
     def status(self) -> Status:
         return self._asked(self._current())
 

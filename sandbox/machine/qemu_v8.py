@@ -117,7 +117,9 @@ def arguments(
     cores: int,
     memory_mib: int,
     access: Path,
+    flash: Path,
     share: Path,
+    storage: Path,
     logs: Mapping[World, Path],
     sockets: Sockets,
     board: Board = QEMU_V8,
@@ -147,7 +149,8 @@ def arguments(
         "-accel", ACCELERATION,
         "-smp", str(cores),
         "-m", f"{memory_mib}M",
-        "-bios", os.fspath(images.flash),
+        # The secure world's alone (secure=on), and programmable: firmware and one-time memory.
+        "-drive", f"if=pflash,unit=0,format=raw,file={_escaped(flash)}",
         "-device", _loader(images.kernel, board.kernel_address),
         "-device", _loader(images.initrd, board.initrd_address),
         "-device", _loader(access, access_address),
@@ -160,9 +163,10 @@ def arguments(
         "-netdev", "user,id=net0,restrict=on,"
                    f"hostfwd=tcp:127.0.0.1:0-:{AGENT_PORT},hostfwd=tcp:127.0.0.1:0-:{SSH_PORT}",
         "-device", "virtio-net-device,netdev=net0",
-        "-fsdev", f"local,id=share,path={_escaped(share)},"
-                  f"security_model={share_security_model(share)}",
-        "-device", "virtio-9p-device,fsdev=share,mount_tag=share",
+        *_export("share", share),
+        # What OP-TEE gives the normal world to keep. Linux caches nothing of it, so a write that
+        # tee-supplicant was told of is there, whenever the machine is killed.
+        *_export("storage", storage),
     ]
     # The order of -serial is the board's order of UARTs: the first is the normal world's.
     for world in World:
@@ -177,6 +181,14 @@ def arguments(
     ]
     # fmt: on
     return argv
+
+
+def _export(tag: str, folder: Path) -> list[str]:
+    model = share_security_model(folder)
+    return [
+        *("-fsdev", f"local,id={tag},path={_escaped(folder)},security_model={model}"),
+        *("-device", f"virtio-9p-device,fsdev={tag},mount_tag={tag}"),
+    ]
 
 
 def _escaped(path: Path) -> str:

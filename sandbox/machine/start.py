@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sandbox import cpio, process
 from sandbox.log import Step
-from sandbox.machine import agent, keys, qemu_v8, recorder, runs, sockets
+from sandbox.machine import agent, flash, keys, qemu_v8, recorder, runs, sockets
 from sandbox.machine.boot import Boot
 from sandbox.machine.deadline import Deadline
 from sandbox.machine.folder import Folder, Phase, Record, World
@@ -45,6 +45,7 @@ def up(
 ) -> Record:
     """The record of a machine that is up. If this raises, `end` has undone what was done."""
     token = _access(folder)
+    flash.prepare(folder.flash, images.flash)
     runs.keep(folder)
     Symbols(folder.symbols).start_afresh(images.symbols)
     record = Record(
@@ -76,7 +77,9 @@ def up(
             cores=cores,
             memory_mib=memory_mib,
             access=folder.access,
+            flash=folder.flash,
             share=folder.share,
+            storage=folder.storage,
             logs={world: folder.log(world) for world in World},
             sockets=inherited,
         )

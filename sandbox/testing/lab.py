@@ -14,10 +14,11 @@ from types import FrameType
 from typing import Protocol
 
 from sandbox import paths
+from sandbox.authority.manufacturer import ensure_endorsed
 from sandbox.config import Config
 from sandbox.errors import GuestError, UserError
 from sandbox.log import SilentProgress
-from sandbox.machine import qemu_v8
+from sandbox.machine import flash, qemu_v8
 from sandbox.machine.machine import Machine, State
 from sandbox.machine.start import guarded
 from sandbox.testing.bench import Bench
@@ -104,7 +105,8 @@ class Lab:
 
             def start() -> None:
                 guard.close()
-                machine.down()
+                # A device of its own, without what an earlier one stored.
+                machine.scrap()
                 pid = self._up(machine, cores)
                 if not self._settings.keep:
                     guard.enter_context(guarded(pid))
@@ -122,7 +124,7 @@ class Lab:
                     yield
                 finally:
                     if not self._settings.keep:
-                        machine.down()
+                        machine.scrap()
 
     def _adopt(self, machine: Machine) -> None:
         before = machine.status()
@@ -145,6 +147,7 @@ class Lab:
             timeout_s=self._config.boot_timeout_s,
             progress=SilentProgress(),
         )
+        ensure_endorsed(flash.hardware_unique_key(machine.folder.flash))
         record = status.record
         assert record is not None and record.qemu is not None
         if not status.answers:

@@ -67,7 +67,14 @@ def test_secure_memory_is_out_of_the_normal_worlds_reach(guest: Guest) -> None:
 
     # What is the normal world's can be read this way: "QEMU", at its fw_cfg device.
     assert read("0x09020000") == (0, b"0x554D4551\n")
-    for address in ("0x00000000", "0x0e000000", "0x0e100000", "0x0ef00000"):
+    for address in (
+        "0x00000000",
+        "0x03e00000",
+        "0x03f00010",
+        "0x0e000000",
+        "0x0e100000",
+        "0x0ef00000",
+    ):
         status, said = read(address)
         assert status == 128 + signal.SIGBUS, (address, status, said)
 
@@ -88,7 +95,7 @@ def second(machine: Machine) -> Iterator[str]:
     """The name of a machine beside the first."""
     name = f"{machine.name}-second"
     yield name
-    run_sandbox("--machine", name, "down")
+    run_sandbox("--machine", name, "destroy", "--yes")
 
 
 def test_up_and_down_of_a_second_machine(second: str) -> None:
@@ -117,7 +124,10 @@ def test_up_and_down_of_a_second_machine(second: str) -> None:
     left = {path.name for path in machine.folder.path.iterdir()}
     # For whoever wants to know what happened, and to be the same machine next time.
     logs = {"normal.log", "secure.log", "qemu.log", "console.index"}
-    assert left <= {"keys", "symbols", *logs}, left
+    assert left <= {"keys", "symbols", "flash.img", "storage", *logs}, left
     again = run_sandbox("--machine", name, "down")
     assert again.status == 0
     assert run_sandbox("--machine", name, "status", "--json").json["state"] == "down"
+    destroy = run_sandbox("--machine", name, "destroy", "--yes")
+    assert destroy.status == 0, destroy.stderr
+    assert not machine.folder.path.exists()

@@ -16,6 +16,7 @@ from real_stack import MODEL, ROOT, Client
 
 from sandbox.machine import qmp
 from sandbox.machine.deadline import Deadline
+from sandbox.machine.flash import hardware_unique_key
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import sealed_file
@@ -90,7 +91,7 @@ def test_no_secret_is_in_the_normal_world(
     answer = client.share.new_path("result")
     client.session.infer(request, answer)
     sealed_result = answer.read_bytes()
-    result = open_result(client.data_key, sealed, sealed_result)
+    result = open_result(client.data_key, sealed, sealed_result, client.signer)
     assert result.detections
 
     model = MODEL.read_bytes()
@@ -98,6 +99,7 @@ def test_no_secret_is_in_the_normal_world(
         pixels = np.asarray(opened.convert("RGB"))
     box = result.detections[0].box
     secrets = {
+        "hardware unique key": [hardware_unique_key(machine.folder.flash)],
         "data key": [client.data_key],
         "model key": [client.model_key],
         "result key": [sealed_file.derive(client.data_key, b"cml-result-v1", 32)],
@@ -141,8 +143,9 @@ def test_no_secret_is_in_the_normal_world(
     files = [path for path in machine.folder.path.rglob("*") if path.is_file()]
     logs = [path for path in files if path.suffix == ".log"]
     shared = [path for path in files if machine.share in path.parents]
-    assert len(logs) >= 2 and shared
-    for path in {*logs, *shared}:
+    stored = [path for path in files if machine.folder.storage in path.parents]
+    assert len(logs) >= 2 and shared and stored
+    for path in {*logs, *shared, *stored}:
         data = path.read_bytes()
         for what, patterns in secrets.items():
             for pattern in patterns:
@@ -162,7 +165,7 @@ def test_the_size_of_a_result_tells_nothing(client: Client) -> None:
     for threshold in (0.01, 0.6, 1.0):
         sealed = client.seal(photo, score_threshold=threshold)
         answer = client.infer_bytes(sealed.data)
-        counts.add(len(open_result(client.data_key, sealed, answer).detections))
+        counts.add(len(open_result(client.data_key, sealed, answer, client.signer).detections))
         sizes.add(len(answer))
     assert len(counts) == 3
     assert len(sizes) == 1

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cbor2
 import pytest
+import real_stack
 from real_stack import MODEL, ROOT, Client, golden
 
 from sandbox import process
@@ -35,7 +35,6 @@ from sandbox.tee import (
 from sandbox.tee.stats import Pool, Stats
 from sandbox.tee_abi import (
     ERROR_BASE,
-    INFO_MAX_BYTES,
     MODEL_SOURCE_BYTES,
     TA_UUID,
     WORK_MAX_MS,
@@ -224,10 +223,7 @@ def test_a_sealed_model_is_used_by_those_who_have_its_key(
         return refused(session, Command.MODEL_USE, MemrefIn(data), MemrefOut(32))
 
     def provision(key: bytes) -> None:
-        (info,) = session.invoke(Command.INFO, (MemrefOut(INFO_MAX_BYTES),))
-        public = cbor2.loads(info.data)["public_key"]
-        wrapped = keys.wrap(key, keys.Slot.MODEL, public)
-        session.invoke(Command.PROVISION_KEY, (ValueIn(keys.Slot.MODEL), MemrefIn(wrapped)))
+        real_stack.provision(session, keys.Slot.MODEL, key)
 
     assert use(source) == cml(Status.KEY_MISSING)
     provision(os.urandom(32))
@@ -249,9 +245,7 @@ def test_a_model_is_gone_with_its_last_session(
 ) -> None:
     ready("workers-owner").session.close_session("workers-owner")
     session = raw()
-    (info,) = session.invoke(Command.INFO, (MemrefOut(INFO_MAX_BYTES),))
-    wrapped = keys.wrap(sealed_model[0], keys.Slot.MODEL, cbor2.loads(info.data)["public_key"])
-    session.invoke(Command.PROVISION_KEY, (ValueIn(keys.Slot.MODEL), MemrefIn(wrapped)))
+    real_stack.provision(session, keys.Slot.MODEL, sealed_model[0])
     source = MemrefIn(sealed_model[1][:MODEL_SOURCE_BYTES])
     assert refused(session, Command.MODEL_USE, source, MemrefOut(32)) == cml(Status.MODEL_MISSING)
 

@@ -25,11 +25,14 @@ ROOMS: dict[str, set[str]] = {
     "machine": set(),
     "model": set(),
     "owner": set(),
+    "authority": set(),
+    "verifier": set(),
     "tee": {"machine"},
     "xtest": {"machine"},
     "debug": {"machine", "tee"},
     "logs": {"machine", "tee", "debug"},
     "devkit": {"build", "machine", "tee", "debug"},
+    "reference": {"devkit"},
     "bench": {"build", "devkit", "machine", "tee"},
 }
 # These join the rooms.
@@ -162,6 +165,8 @@ RULES: list[tuple[Rule, str, str]] = [
     (python_rooms, "sandbox/machine/bad.py", "from sandbox.build import images\n"),
     (python_rooms, "sandbox/build/bad.py", "def f():\n    import sandbox.machine.qmp\n"),
     (python_rooms, "sandbox/owner/bad.py", "from sandbox import machine\n"),
+    (python_rooms, "sandbox/verifier/bad.py", "from sandbox.authority import device\n"),
+    (python_rooms, "sandbox/authority/bad.py", "from sandbox.machine import folder\n"),
     (python_rooms, "sandbox/bad.py", "from sandbox.commands import up\n"),
     (python_rooms, "sandbox/attic/new.py", "\n"),
     (standard_library, "sandbox/paths.py", "import rich\n"),

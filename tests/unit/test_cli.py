@@ -15,6 +15,7 @@ import pytest
 
 from sandbox import paths
 from sandbox.__main__ import main
+from sandbox.authority.manufacturer import Manufacturer
 from sandbox.build import images
 from sandbox.cli import VERBS, make_parser
 from sandbox.config import ENVIRONMENT, Config
@@ -23,6 +24,13 @@ from sandbox.machine.machine import Machine
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., tuple[int, str, str]]
+
+
+class Terminal(io.StringIO):
+    """Somebody who types this."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @dataclass(frozen=True)
@@ -147,9 +155,11 @@ def test_completion_knows_the_verbs(shell: str, run: Run) -> None:
 
 def test_verbs_are_the_modules_that_are_there() -> None:
     helpers = {"__init__", "context", "report", "ta_steps", "ta_watch", "watched"}
-    helpers |= {"model_import", "model_inspect"}
+    helpers |= {"model_import", "model_inspect", "keys_authority", "verify_steps"}
+    helpers |= {"corim_file", "endorsing", "keys_device", "trust"}
     helpers |= {"bench_peers", "bench_report", "bench_service", "bench_steps"}
-    assert {p.stem for p in (ROOT / "sandbox" / "commands").glob("*.py")} - helpers == set(VERBS)
+    modules = {p.stem for p in (ROOT / "sandbox" / "commands").glob("*.py")} - helpers
+    assert modules == {verb.replace("-", "_") for verb in VERBS}
     assert make_parser().prog == "sandbox"
 
 
@@ -225,6 +235,51 @@ def test_up_twice_and_down_for_people(run: Run, fake: Callable[[str], None]) -> 
         assert words in out
     assert run("down")[1] == "machine 'default' is down\n"
     assert run("down")[1] == "machine 'default' was down already\n"
+
+
+def test_destroy_asks_first(
+    run: Run, fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = paths.machine_dir("default")
+    assert run("destroy")[:2] == (0, "machine 'default' was not there\n")
+    assert run("up")[0] == 0
+
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    status, _, err = run("destroy")
+    assert status == 2 and "Nobody is there to ask" in err and "destroy --yes" in err
+    for answer in ("n\n", "\n", "", "yesterday\n"):
+        monkeypatch.setattr("sys.stdin", Terminal(answer))
+        status, _, err = run("destroy")
+        assert status == 2 and "was kept" in err
+    assert folder.is_dir() and run("status")[0] == 0
+
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    status, out, err = run("destroy")
+    assert (status, out) == (0, "machine 'default' is destroyed\n")
+    assert "its keys and its secure storage for good? [y/N]" in err
+    assert not folder.exists()
+
+
+def test_a_device_is_endorsed_when_it_is_made_and_revoked_when_it_ends(
+    run: Run, fake: Callable[[str], None]
+) -> None:
+    for argv in (("up",), ("up",), ("down",), ("up",)):
+        assert run(*argv)[0] == 0
+        (first,) = Manufacturer().certificates()
+    assert run("destroy", "--yes")[0] == 0
+    assert Manufacturer().certificates() == []
+    (entry,) = Manufacturer().crl()
+    assert entry.serial_number == first.serial_number
+    assert run("destroy", "--yes")[0] == run("up")[0] == 0
+    (second,) = Manufacturer().certificates()
+    assert second.subject != first.subject
+
+
+def test_destroy_for_scripts(run: Run, fake: Callable[[str], None]) -> None:
+    gone = {"machine": "default", "state": "down"}
+    assert run("up")[0] == 0
+    assert json.loads(run("destroy", "--yes", "--json")[1]) == {**gone, "destroyed": True}
+    assert json.loads(run("destroy", "--yes", "--json")[1]) == {**gone, "destroyed": False}
 
 
 def test_more_cores_than_the_host_has_is_said(

@@ -12,6 +12,7 @@ import pytest
 from sandbox.__main__ import main
 from sandbox.commands import detect
 from sandbox.commands.detect import Model, Outcome
+from sandbox.commands.trust import Believed
 from sandbox.errors import GuestError, UserError
 from sandbox.log import SilentProgress
 from sandbox.machine.machine import Machine
@@ -60,6 +61,7 @@ def _detect(
         machine,
         [Path(f"{number}.jpg") for number in range(count)],
         MODEL,
+        trusted=Believed(),
         threshold=0.5,
         sessions=2,
         progress=SilentProgress(),

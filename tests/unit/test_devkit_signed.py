@@ -35,17 +35,26 @@ def subkey(name: bytes = b"", key: bytes = b"key") -> bytes:
     return shdr(3, len(body)) + bytes(32) + SIGNATURE + body + name
 
 
+def digest_of(signed_by_no_subkey: bytes) -> bytes:
+    """Where struct shdr says it is."""
+    return signed_by_no_subkey[20:52]
+
+
+EMPTY = ta(b"", version=0xFFFFFFFF)
 ENCRYPTED = ta(kind=2, extra=struct.pack("<IIHH", 0x40000810, 0, 12, 16) + bytes(28))
 
 
 @pytest.mark.parametrize(
     ("data", "found"),
     [
-        (ta(), SignedTa(NAME, 3, False, len(IMAGE))),
-        (ta(b"", version=0xFFFFFFFF), SignedTa(NAME, 0xFFFFFFFF, False, 0)),
-        (ENCRYPTED, SignedTa(NAME, 3, True, len(IMAGE))),
-        (subkey() + ta(), SignedTa(NAME, 3, False, len(IMAGE))),
-        (subkey(b"one") + subkey(b"two") + ENCRYPTED, SignedTa(NAME, 3, True, len(IMAGE))),
+        (ta(), SignedTa(NAME, 3, False, len(IMAGE), digest_of(ta()))),
+        (EMPTY, SignedTa(NAME, 0xFFFFFFFF, False, 0, digest_of(EMPTY))),
+        (ENCRYPTED, SignedTa(NAME, 3, True, len(IMAGE), digest_of(ENCRYPTED))),
+        (subkey() + ta(), SignedTa(NAME, 3, False, len(IMAGE), digest_of(ta()))),
+        (
+            subkey(b"one") + subkey(b"two") + ENCRYPTED,
+            SignedTa(NAME, 3, True, len(IMAGE), digest_of(ENCRYPTED)),
+        ),
     ],
     ids=["plain", "empty", "encrypted", "subkey", "subkeys"],
 )

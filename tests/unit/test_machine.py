@@ -88,7 +88,7 @@ def assert_nothing_left(machine: Machine) -> None:
     assert eventually(lambda: not processes_with(str(machine.folder.path)))
     left = {path.name for path in machine.folder.path.iterdir()}
     logs = {"normal.log", "secure.log", "qemu.log", "console.index", "runs"}
-    assert left <= {"keys", "symbols", *logs}
+    assert left <= {"keys", "symbols", "flash.img", "storage", *logs}
     assert machine.status().state is State.DOWN
 
 
@@ -663,13 +663,16 @@ def test_initrd_and_keys_meet_in_memory(tmp_path: Path, images: Images) -> None:
         cores=2,
         memory_mib=512,
         access=access,
+        flash=tmp_path / "flash,img",
         share=tmp_path,
+        storage=tmp_path,
         logs={world: tmp_path / f"{world}.log" for world in World},
         sockets=qemu_v8.Sockets({World.NORMAL: 3, World.SECURE: 4}, 5),
     )
     # 1001 bytes of initrd, rounded up to 1004, then the keys.
     assert any(f"file={access},addr=0x480003ec" in word for word in argv)
     assert any("initrdmem=0x48000000,0x5ec" in word for word in argv)
+    assert f"if=pflash,unit=0,format=raw,file={tmp_path}/flash,,img" in argv
     with pytest.raises(InfraError, match="too few"):
         qemu_v8.arguments(
             replace(images, initrd=_sparse(tmp_path / "big", 400 << 20)),
@@ -677,7 +680,9 @@ def test_initrd_and_keys_meet_in_memory(tmp_path: Path, images: Images) -> None:
             cores=2,
             memory_mib=512,
             access=access,
+            flash=tmp_path / "flash.img",
             share=tmp_path,
+            storage=tmp_path,
             logs={world: tmp_path / f"{world}.log" for world in World},
             sockets=qemu_v8.Sockets({World.NORMAL: 3, World.SECURE: 4}, 5),
         )

@@ -88,6 +88,7 @@ def test_recorded_dump_is_one_panic_with_all_its_lines(log: Path) -> None:
         ("ta_panic", "a TA panicked with 0x1234abcd"),
         ("ta_jump", "jumped to 0xdead0000, which is no code"),
         ("tee_abort", "OP-TEE's core: prefetch abort at 0x10"),
+        ("tee_no_otp", "OP-TEE's core panicked: no valid OTP in init_flash_otp()"),
         ("kernel_panic", "Kernel panic - not syncing: sysrq triggered crash"),
         ("kernel_oops", "Unable to handle kernel NULL pointer dereference"),
         ("out_of_memory", "Out of memory: Killed process 167 (sleep)"),

@@ -125,6 +125,36 @@ def eventually(condition: Callable[[], bool], timeout_s: float = 120.0) -> bool:
 # A machine for the session -----------------------------------------------------------------------
 
 
+def test_each_machine_is_a_new_device_that_ends_with_it(project: Project) -> None:
+    project.write(
+        test_one="""
+        from sandbox.machine.flash import hardware_unique_key
+
+        def note(machine):
+            folder = machine.folder
+            assert list(folder.storage.iterdir()) == []
+            (folder.storage / "dirf.db").write_text("sealed")
+            open("keys", "a").write(hardware_unique_key(folder.flash).hex() + "\\n")
+
+        def test_session(machine):
+            note(machine)
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_fresh(boot_machine, n):
+            with boot_machine() as one, boot_machine() as other:
+                note(one)
+                note(other)
+                folder = one.folder
+            assert not folder.flash.exists() and not folder.storage.exists()
+            assert folder.log(World.SECURE).exists()
+        """,
+    )
+    project.run().assert_outcomes(passed=3)
+    keys = (project.path / "keys").read_text().split()
+    assert len(set(keys)) == len(keys) == 5
+    assert [*project.path.rglob("flash.*g")] == [*project.path.rglob("dirf.db")] == []
+
+
 def test_tests_share_a_machine_that_ends_with_them(project: Project) -> None:
     project.write(
         test_one="""

@@ -1,0 +1,461 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a device is, what of its past cannot be undone, and what is made of damaged storage.
+
+Machines of these tests' own: they go down and up, are killed, and get each other's storage.
+"""
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from sandbox.devkit import push
+from sandbox.devkit.build import Built
+from sandbox.errors import SandboxError
+from sandbox.log import SilentProgress
+from sandbox.machine import flash
+from sandbox.machine.boot import StorageRefused
+from sandbox.machine.console import ConsoleAlarm
+from sandbox.machine.folder import World
+from sandbox.machine.machine import Machine
+from sandbox.machine.start import guarded
+from sandbox.tee import (
+    MemrefIn,
+    MemrefOut,
+    Parameter,
+    Session,
+    TEEContext,
+    TeeError,
+    TeeOrigin,
+    TeeResult,
+)
+from sandbox.testing.applications import BuildTa
+from sandbox.testing.lab import ImagesFor
+
+TA = UUID("c0a5b8e2-61f4-4f7b-9d38-2e7b05c1fa96")
+STORE, LOAD, REMOVE, DEVICE, RANDOM = range(5)
+GONE = TeeResult.STORAGE_NOT_AVAILABLE
+CORRUPT = TeeResult.CORRUPT_OBJECT
+NOT_FOUND = TeeResult.ITEM_NOT_FOUND
+KILLED_ROUNDS = 4
+
+
+class Device:
+    """A machine that goes down, comes up, and has the storage TA whenever it is up."""
+
+    def __init__(self, machine: Machine, images_for: ImagesFor, ta: Built) -> None:
+        self.machine = machine
+        self.folder = machine.folder
+        self._images_for = images_for
+        self._ta = ta
+        self._guard = contextlib.ExitStack()
+
+    def boot(self) -> None:
+        status, started = self.machine.up(
+            self._images_for(2),
+            cores=2,
+            memory_mib=512,
+            timeout_s=180.0,
+            progress=SilentProgress(),
+        )
+        assert started and status.record is not None and status.record.qemu is not None
+        self._guard.enter_context(guarded(status.record.qemu.pid))
+
+    def up(self) -> "Device":
+        self.boot()
+        push.push(self.machine, self._ta)
+        return self
+
+    def down(self) -> None:
+        self._guard.close()
+        self.machine.down()
+
+    def kill(self) -> None:
+        """A power cut."""
+        record = self.machine.status().record
+        assert record is not None and record.qemu is not None
+        record.qemu.signal(signal.SIGKILL)
+        self._guard.close()
+        self.machine.down()
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[Session]:
+        with TEEContext(self.machine) as context, context.open_session(TA) as session:
+            yield session
+
+    def identity(self) -> tuple[bytes, bytes]:
+        with self.session() as session:
+            device, key = session.invoke(DEVICE, (MemrefOut(16), MemrefOut(32)))
+        return device.data, key.data
+
+    def store(self, name: bytes, content: bytes) -> None:
+        with self.session() as session:
+            session.invoke(STORE, (MemrefIn(name), MemrefIn(content)))
+
+    def load(self, name: bytes) -> bytes:
+        with self.session() as session:
+            return session.invoke(LOAD, (MemrefIn(name), MemrefOut(16384)))[1].data
+
+    def refusal(self, name: bytes) -> TeeResult:
+        with pytest.raises(TeeError) as caught:
+            self.load(name)
+        return caught.value.result
+
+    @property
+    def secure_log(self) -> str:
+        return self.folder.log(World.SECURE).read_text(errors="replace")
+
+    def counter_at_boot(self) -> int:
+        found = re.search(r"OTP: monotonic counter at (\d+) of 8388608", self.secure_log)
+        assert found, self.secure_log
+        return int(found[1])
+
+    def counter(self) -> int:
+        """Programmed bits of the flash."""
+        with self.folder.flash.open("rb") as bank:
+            bank.seek(flash.OTP)
+            return sum(8 - byte.bit_count() for byte in bank.read(flash.COUNTER_SIZE))
+
+
+MakeDevice = Callable[[str], Device]
+
+
+@pytest.fixture(scope="module")
+def make_device(
+    sandbox_images: ImagesFor, build_ta: BuildTa, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeDevice]:
+    ta = build_ta(Path(__file__).with_name("storage_ta"))
+    state = tmp_path_factory.mktemp("devices")
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str) -> Device:
+            machine = Machine(name, state / name)
+            stack.callback(machine.destroy)
+            device = Device(machine, sandbox_images, ta)
+            stack.callback(device.down)
+            return device
+
+        yield make
+
+
+@pytest.fixture(scope="module")
+def one(make_device: MakeDevice) -> Device:
+    return make_device("one").up()
+
+
+@pytest.fixture(scope="module")
+def other(make_device: MakeDevice) -> Device:
+    return make_device("other").up()
+
+
+def restore(device: Device, folder: Path) -> None:
+    """As an attacker puts another folder there: the files; it itself stays mounted."""
+    for path in device.folder.storage.iterdir():
+        path.unlink()
+    for path in folder.iterdir():
+        shutil.copy2(path, device.folder.storage / path.name)
+
+
+@contextlib.contextmanager
+def put_right_after(device: Device) -> Iterator[Session]:
+    """Stores x, and has the body do to the storage what it likes, but commit.
+
+    With a session from before: TAs are loaded only if the storage tells which versions were.
+    """
+    device.store(b"x", b"second")
+    with tempfile.TemporaryDirectory() as folder, device.session() as session:
+        good = Path(folder, "good")
+        shutil.copytree(device.folder.storage, good)
+        yield session
+        restore(device, good)
+        assert device.load(b"x") == b"second"
+
+
+# The device --------------------------------------------------------------------------------------
+
+
+def test_two_devices_differ_and_each_stays_what_it_is(one: Device, other: Device) -> None:
+    mine, theirs = one.identity(), other.identity()
+    assert mine[0] != theirs[0] and mine[1] != theirs[1]
+    one.store(b"lasting", b"content")
+    before = one.counter()
+    one.down()
+    assert one.counter() == before
+    one.up()
+    assert one.counter_at_boot() == before
+    assert one.identity() == mine
+    assert one.load(b"lasting") == b"content"
+
+
+def test_a_machine_that_was_destroyed_is_another_device(make_device: MakeDevice) -> None:
+    device = make_device("short-lived").up()
+    before = device.identity()
+    device.store(b"x", b"gone")
+    device.down()
+    assert device.machine.destroy()
+    assert not device.folder.path.exists()
+    device.up()
+    assert device.identity()[0] != before[0] and device.identity()[1] != before[1]
+    assert device.refusal(b"x") is NOT_FOUND
+    device.down()
+    device.machine.destroy()
+
+
+def test_the_log_of_a_boot_names_the_emulation_and_no_insecure_default(one: Device) -> None:
+    assert "emulated root of trust, key and counter are in QEMU's flash" in one.secure_log
+    assert "insecure" not in one.secure_log.lower()
+
+
+def test_random_numbers_are_not_those_of_another_boot(one: Device, other: Device) -> None:
+    seen = set()
+    for device in (one, other):
+        with device.session() as session:
+            for _ in range(2):
+                seen.add(session.invoke(RANDOM, (MemrefOut(32),))[0].data)
+    assert len(seen) == 4
+
+
+def test_each_commit_counts(one: Device) -> None:
+    before = one.counter()
+    for n in range(1, 4):
+        one.store(b"counted", bytes([n]))
+        assert one.counter() == before + n
+
+
+@pytest.mark.parametrize(
+    ("at", "content"),
+    [
+        pytest.param(flash.KEY, b"\xff" * 64, id="erased"),
+        pytest.param(flash.KEY, bytes(64), id="zeros"),
+        pytest.param(flash.KEY, flash.key_block(bytes(16)), id="key-of-zeros"),
+        pytest.param(flash.KEY + 16, b"another key.....", id="wrong-digest"),
+        pytest.param(flash.OTP, b"\xff\xf0", id="damaged-counter"),
+    ],
+)
+def test_without_a_valid_key_and_counter_there_is_no_boot(
+    at: int, content: bytes, make_device: MakeDevice, sandbox_images: ImagesFor
+) -> None:
+    device = make_device("invalid")
+    device.folder.create()
+    flash.prepare(device.folder.flash, sandbox_images(2).flash)
+    with device.folder.flash.open("r+b") as bank:
+        bank.seek(at)
+        bank.write(content)
+    with pytest.raises(ConsoleAlarm) as caught:
+        device.boot()
+    assert "no valid OTP" in caught.value.message
+    what = "monotonic counter in flash is damaged" if at == flash.OTP else "no valid hardware uni"
+    assert f"OTP: the {what}" in device.secure_log or f"there is {what}" in device.secure_log
+    # Before Linux, and so before anything could ask for a key.
+    assert "Linux" not in device.folder.log(World.NORMAL).read_text(errors="replace")
+    device.machine.destroy()
+
+
+# Power cuts --------------------------------------------------------------------------------------
+
+
+def test_after_a_power_cut_the_last_commit_or_the_next_is_there(make_device: MakeDevice) -> None:
+    device = make_device("power").up()
+    device.store(b"n", b"0")
+    chance = random.Random(5)
+    attempted = done = 0
+
+    def store_on() -> None:
+        nonlocal attempted, done
+        with contextlib.suppress(SandboxError, OSError), device.session() as session:
+            while True:
+                attempted += 1
+                session.invoke(STORE, (MemrefIn(b"n"), MemrefIn(b"%d" % attempted)))
+                done = attempted
+
+    for _ in range(KILLED_ROUNDS):
+        before = done
+        thread = threading.Thread(target=store_on)
+        thread.start()
+        deadline = time.monotonic() + 60.0
+        while done < before + 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert done >= before + 3
+        time.sleep(chance.uniform(0.0, 0.3))
+        device.kill()
+        thread.join(60.0)
+        assert not thread.is_alive()
+        counted = device.counter()
+        device.up()
+        assert device.counter_at_boot() == counted
+        assert done <= int(device.load(b"n")) <= attempted
+        assert "Secure storage" not in device.secure_log
+    device.down()
+    device.machine.destroy()
+
+
+def test_a_commit_that_was_cut_off_replaces_no_later_one(
+    make_device: MakeDevice, tmp_path: Path
+) -> None:
+    """The power goes between dirf.db and the counter; the attacker keeps what was written."""
+    device = make_device("forked").up()
+    storage = device.folder.storage
+    device.store(b"x", b"before")
+    shutil.copytree(storage, tmp_path / "before")
+    counted = device.counter()
+    device.store(b"x", b"cut off")
+    assert device.counter() == counted + 1
+    shutil.copytree(storage, tmp_path / "cut off")
+    device.kill()
+    # As it was before the last bit was programmed.
+    with device.folder.flash.open("r+b") as bank:
+        bank.seek(flash.OTP + counted // 8)
+        bank.write(bytes([0xFF << counted % 8 & 0xFF]))
+    assert device.counter() == counted
+
+    restore(device, tmp_path / "before")
+    device.up()
+    assert device.load(b"x") == b"before"
+    with device.session() as session:
+        session.invoke(STORE, (MemrefIn(b"x"), MemrefIn(b"after")))
+        shutil.copytree(storage, tmp_path / "after")
+        restore(device, tmp_path / "cut off")
+        refused_and_named(device, session, "rolled back")
+        restore(device, tmp_path / "after")
+    assert device.load(b"x") == b"after"
+    device.down()
+    device.machine.destroy()
+
+
+# The storage folder ------------------------------------------------------------------------------
+
+
+def refused_and_named(device: Device, session: Session, said: str) -> None:
+    """Nothing can be read, written or removed; the TA lives; the log says why."""
+    mark = len(device.secure_log)
+    calls: tuple[tuple[int, Sequence[Parameter]], ...] = (
+        (LOAD, (MemrefIn(b"x"), MemrefOut(64))),
+        (STORE, (MemrefIn(b"x"), MemrefIn(b"third"))),
+        (STORE, (MemrefIn(b"new"), MemrefIn(b"third"))),
+        (REMOVE, (MemrefIn(b"x"),)),
+    )
+    for command, parameters in calls:
+        with pytest.raises(TeeError) as caught:
+            session.invoke(command, parameters)
+        assert caught.value.result is GONE and caught.value.origin is TeeOrigin.TRUSTED_APP
+    with pytest.raises(TeeError) as caught, device.session():
+        pass
+    assert caught.value.result is GONE and caught.value.origin is TeeOrigin.TEE
+    assert f"Secure storage: {said}" in device.secure_log[mark:]
+
+
+def test_yesterdays_folder_is_refused(one: Device, tmp_path: Path) -> None:
+    one.store(b"x", b"first")
+    shutil.copytree(one.folder.storage, tmp_path / "yesterday")
+    with put_right_after(one) as session:
+        restore(one, tmp_path / "yesterday")
+        refused_and_named(
+            one, session, "rolled back, or of another device: dirf.db is older than commit"
+        )
+    # The current one again: the service goes on as if nothing had been.
+    one.store(b"x", b"third")
+    assert one.load(b"x") == b"third"
+
+
+@pytest.mark.parametrize("ahead", [False, True], ids=["fewer-commits", "more-commits"])
+def test_another_devices_folder_is_refused(ahead: bool, one: Device, other: Device) -> None:
+    behind, further = (one, other) if ahead else (other, one)
+    behind.store(b"x", b"first")
+    while further.counter() <= behind.counter() + 2:
+        further.store(b"x", b"theirs")
+    said = "dirf.db is damaged, or of another" if ahead else "rolled back, or of another device"
+    with put_right_after(one) as session:
+        restore(one, other.folder.storage)
+        refused_and_named(one, session, said)
+    assert other.load(b"x") in (b"first", b"theirs")
+
+
+def test_a_folder_without_its_files_is_refused(one: Device) -> None:
+    with put_right_after(one) as session:
+        for path in one.folder.storage.iterdir():
+            path.unlink()
+        refused_and_named(one, session, "dirf.db is missing, commit")
+
+
+def test_a_changed_dirf_db_is_refused(one: Device) -> None:
+    path = one.folder.storage / "dirf.db"
+    refusals = 0
+    with put_right_after(one) as session:
+        good = path.read_bytes()
+        # Both heads, both versions of the root node, and data blocks.
+        for at in (0, 40, 120, 160, 4096, 4100, 4162, 4170, 8192 + 5, 12288 + 5):
+            bad = bytearray(good)
+            bad[at] ^= 0x10
+            path.write_bytes(bad)
+            # Of two versions one is in use: the other may be anything.
+            try:
+                (_, loaded) = session.invoke(LOAD, (MemrefIn(b"x"), MemrefOut(64)))
+                assert loaded.data == b"second"
+            except TeeError as error:
+                assert error.result is GONE
+                refusals += 1
+        assert refusals >= 3
+        for content in (b"", good[:10], good[:4096], good[:5000], os.urandom(len(good))):
+            path.write_bytes(content)
+            refused_and_named(one, session, "")
+
+
+@pytest.mark.parametrize("damage", ["deleted", "changed", "older", "zero-head"])
+def test_a_damaged_object_is_corrupt_once_and_no_other_is_touched(damage: str, one: Device) -> None:
+    storage = one.folder.storage
+
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in storage.iterdir()}
+
+    one.store(b"x", b"whole")
+    before = files()
+    one.store(b"y", b"old")
+    (old,) = files().keys() - before.keys()
+    older = files()[old]
+    one.store(b"y", b"new")
+    # An object that is overwritten gets another file.
+    (name,) = files().keys() - before.keys()
+    path = storage / name
+    newest = path.read_bytes()
+    if damage == "deleted":
+        path.unlink()
+    elif damage == "changed":
+        path.write_bytes(newest[:8192] + bytes(len(newest) - 8192))
+    elif damage == "older":
+        path.write_bytes(older)
+    else:
+        # As if a power cut had kept its head from being written.
+        path.write_bytes(bytes(4096) + newest[4096:])
+    assert one.refusal(b"y") is CORRUPT
+    assert one.refusal(b"y") is NOT_FOUND
+    assert one.load(b"x") == b"whole"
+    one.store(b"y", b"again")
+    assert one.load(b"y") == b"again"
+    with one.session() as session:
+        session.invoke(REMOVE, (MemrefIn(b"y"),))
+
+
+def test_up_says_that_the_storage_was_put_back(one: Device, tmp_path: Path) -> None:
+    one.store(b"x", b"first")
+    shutil.copytree(one.folder.storage, tmp_path / "yesterday")
+    one.store(b"x", b"second")
+    one.down()
+    shutil.copytree(one.folder.storage, tmp_path / "today")
+    restore(one, tmp_path / "yesterday")
+    with pytest.raises(StorageRefused) as caught:
+        one.boot()
+    assert "rolled back" in caught.value.message
+    assert any("sandbox destroy" in hint for hint in caught.value.hints)
+    restore(one, tmp_path / "today")
+    one.up()
+    assert one.load(b"x") == b"second"
