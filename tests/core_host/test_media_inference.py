@@ -82,8 +82,8 @@ def test_timings_and_identity(native: Driver) -> None:
     # The test's clock moves a millisecond each time it is asked
     pushes = -(-len(file) // 1000)
     assert result["timings"] == {"jpeg_us": 1000 * pushes, "network_us": 1000, "boxes_us": 1000}
-    assert result["request"] == bytes(16)
-    assert result["model"] == bytes(32)
+    assert result["request"] == bytes(32)
+    assert result["model"] == {"name": "", "version": 0, "digest": bytes(32)}
 
 
 def test_threshold(native: Driver) -> None:

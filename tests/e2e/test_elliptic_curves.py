@@ -195,7 +195,7 @@ def test_no_secret_with_what_is_no_point(context: TEEContext, what: str) -> None
 
 @pytest.mark.parametrize("command", [GENERATE, SIGN, DERIVE, MBEDTLS_PUBLIC])
 def test_an_operation_is_quick(session: Session, command: int) -> None:
-    """libtomcrypt takes 350 to 680 ms, libmbedtls 10 to 25; without 0008 the last takes 30."""
+    """libtomcrypt takes 350 to 680 ms, libmbedtls 9 to 23; without 0008 the last takes 29."""
     pair = MemrefIn(P256.pair(P256.new()))
     peer = MemrefIn(P256.public(P256.new().public_key()))
     once = ValueIn(P256.number, 1)
