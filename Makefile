@@ -7,6 +7,8 @@ SANDBOX := $(VENV)/bin/sandbox
 DEMO_MACHINE := demo
 XTEST_MACHINE := xtest
 GROUPS := sample
+# Of tests that boot nothing, files are shared out among the host's cores.
+SIDE_BY_SIDE := -n auto --dist loadfile
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -42,13 +44,16 @@ demo: setup ## Boot, send an encrypted photo of a bicycle, print boxes, write ou
 
 test: setup-test ## Pass every test, end to end included
 	@$(SANDBOX) build
-	@$(VENV)/bin/python -m pytest
+	@status=0; \
+		$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) --ignore tests/e2e || status=$$?; \
+		$(VENV)/bin/python -m pytest tests/e2e || status=$$?; \
+		exit $$status
 
 unit: setup-test ## Tests that boot nothing and compile nothing
-	@$(VENV)/bin/python -m pytest tests/unit
+	@$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) tests/unit
 
 core-test: setup-test ## The portable core, under sanitizers and for arm64
-	@$(VENV)/bin/python -m pytest tests/core_host
+	@$(VENV)/bin/python -m pytest $(SIDE_BY_SIDE) tests/core_host
 
 e2e: setup-test ## Tests on the real stack
 	@$(SANDBOX) build

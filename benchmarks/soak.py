@@ -19,7 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import paths
+from sandbox.commands import trust
 from sandbox.commands.detect import DEFAULT_MODEL
+from sandbox.log import SilentProgress
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.owner.client import Client, Model, owned_model
@@ -63,7 +65,8 @@ def look(
 ) -> None:
     try:
         with machine.guest() as guest, Session(Machine.service(guest), GUEST_SHARE) as session:
-            client = Client(session, Share(machine.share), model)
+            trusted = trust.of(machine, SilentProgress())
+            client = Client(session, Share(machine.share), model, trusted)
             client.prepare(f"soak-{index}")
             while not end.is_set():
                 for photo, digest in expected.items():

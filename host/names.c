@@ -23,8 +23,6 @@ static const struct name statuses[] = {
 	{ 11, "HEADER_KIND" },
 	{ 12, "HEADER_LIMIT" },
 	{ 20, "KEY_MISSING" },
-	{ 21, "KEY_UNWRAP" },
-	{ 22, "KEY_MALFORMED" },
 	{ 23, "KEY_REPLAYED" },
 	{ 30, "STREAM_HEADER" },
 	{ 31, "STREAM_WRONG_KEY" },
@@ -52,6 +50,14 @@ static const struct name statuses[] = {
 	{ 81, "REQUEST_REPLAYED" },
 	{ 82, "REQUEST_MODEL" },
 	{ 90, "RESULT_MISSING" },
+	{ 100, "COSE_MALFORMED" },
+	{ 101, "COSE_HEADER" },
+	{ 102, "COSE_ALGORITHM" },
+	{ 103, "COSE_KEY" },
+	{ 104, "COSE_RECIPIENT" },
+	{ 105, "COSE_UNWRAP" },
+	{ 106, "COSE_OPEN" },
+	{ 107, "COSE_LIMIT" },
 };
 
 /* GlobalPlatform's, as OP-TEE and libteec return them. */

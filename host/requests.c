@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #define _GNU_SOURCE
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,11 +16,14 @@
 #include "requests.h"
 
 #define WORDS_MAX_COUNT 4
-/* enum cml_key_slot of ta/core/hpke.h */
+/* enum cml_key_slot of ta/core/key_message.h */
 #define SLOT_DATA	1
 #define SLOT_MODEL	2
 /* CML_HEADER_SIZE of ta/core/header.h */
 #define HEADER_SIZE	72
+/* enum cml_identity_key of ta/inference/identity.h */
+#define OWN_KEY_WRAPPING	1
+#define OWN_KEY_SIGNING		2
 #define WORKERS_MAX	256
 
 /* Why a request failed: the TEE, or this program. */
@@ -83,6 +87,13 @@ static void put_member(struct text *reply, const char *key, const char *value)
 {
 	text_printf(reply, ",\"%s\":", key);
 	text_put_json(reply, value, strlen(value));
+}
+
+static void put_hex(struct text *reply, const char *key, const uint8_t *bytes,
+		    size_t len)
+{
+	text_printf(reply, ",\"%s\":", key);
+	text_put_hex(reply, bytes, len);
 }
 
 static void put_failure(struct text *reply, const char *request,
@@ -273,7 +284,101 @@ static bool run_key(struct connection *connection, char **words,
 			       &failure->tee))
 		return false;
 	put_ok(reply);
+	put_hex(reply, "challenge", tee_session_buffer(tee),
+		TA_CML_CHALLENGE_SIZE);
 	text_put(reply, "}");
+
+	return true;
+}
+
+/* @text into at most @max bytes; 0: it is not hexadecimal, or longer. */
+static size_t from_hex(const char *text, uint8_t *bytes, size_t max)
+{
+	const size_t len = strlen(text) / 2;
+
+	if (strlen(text) % 2 || len > max ||
+	    strspn(text, "0123456789abcdef") != strlen(text))
+		return 0;
+	for (size_t i = 0; i < len; i++)
+		if (sscanf(text + 2 * i, "%2hhx", &bytes[i]) != 1)
+			return 0;
+
+	return len;
+}
+
+static bool run_attest(struct connection *connection, char **words,
+		       struct text *reply, struct failure *failure)
+{
+	struct tee_session *tee = connection->session->tee;
+	size_t len = from_hex(words[1], tee_session_buffer(tee),
+			      TA_CML_NONCE_MAX_SIZE);
+
+	if (len < TA_CML_NONCE_MIN_SIZE)
+		return fail(failure, "CA_REQUEST",
+			    "is no nonce of 8 to 64 bytes in hexadecimal",
+			    words[1]);
+	if (!tee_attest(tee, &len, &failure->tee))
+		return false;
+	put_ok(reply);
+	put_hex(reply, "token", tee_session_buffer(tee), len);
+	text_put(reply, "}");
+
+	return true;
+}
+
+static bool own_key(const char *name, uint32_t *key, struct failure *failure)
+{
+	*key = strcmp(name, "wrapping") ? OWN_KEY_SIGNING : OWN_KEY_WRAPPING;
+	if (*key == OWN_KEY_SIGNING && strcmp(name, "signing"))
+		return fail(failure, "CA_REQUEST", "is no key of the TA", name);
+
+	return true;
+}
+
+static bool put_own_key(struct connection *connection, uint32_t command,
+			const char *name, const char *member,
+			struct text *reply, struct failure *failure)
+{
+	struct tee_session *tee = connection->session->tee;
+	uint32_t key = 0;
+	size_t len = 0;
+
+	if (!own_key(name, &key, failure) ||
+	    !tee_own_key(tee, command, key, &len, &failure->tee))
+		return false;
+	put_ok(reply);
+	put_hex(reply, member, tee_session_buffer(tee), len);
+	text_put(reply, "}");
+
+	return true;
+}
+
+static bool run_own_key(struct connection *connection, char **words,
+			struct text *reply, struct failure *failure)
+{
+	return put_own_key(connection, TA_CML_CMD_OWN_KEY, words[1], "cose_key",
+			   reply, failure);
+}
+
+static bool run_csr(struct connection *connection, char **words,
+		    struct text *reply, struct failure *failure)
+{
+	return put_own_key(connection, TA_CML_CMD_OWN_KEY_CSR, words[1], "csr",
+			   reply, failure);
+}
+
+static bool run_rotate(struct connection *connection, char **words,
+		       struct text *reply, struct failure *failure)
+{
+	uint64_t generation = 0;
+	uint32_t key = 0;
+
+	if (!own_key(words[1], &key, failure) ||
+	    !tee_own_key_rotate(connection->session->tee, key, &generation,
+				&failure->tee))
+		return false;
+	put_ok(reply);
+	text_printf(reply, ",\"generation\":%" PRIu64 "}", generation);
 
 	return true;
 }
@@ -421,8 +526,8 @@ static bool run_model(struct connection *connection, char **words,
 	if (!loaded)
 		return false;
 	put_ok(reply);
-	text_put(reply, ",\"digest\":");
-	text_put_hex(reply, tee_session_buffer(connection->session->tee), 32);
+	put_hex(reply, "digest", tee_session_buffer(connection->session->tee),
+		32);
 	put_ms(reply, &watch);
 	text_put(reply, "}");
 
@@ -479,12 +584,16 @@ struct request {
 
 static const struct request requests[] = {
 	{ "attach", 2, false, run_attach },
+	{ "attest", 2, true, run_attest },
 	{ "close", 2, false, run_close },
+	{ "csr", 2, true, run_csr },
 	{ "detach", 1, false, run_detach },
 	{ "infer", 3, true, run_infer },
 	{ "info", 1, true, run_info },
 	{ "key", 3, true, run_key },
 	{ "model", 2, true, run_model },
+	{ "own-key", 2, true, run_own_key },
+	{ "rotate", 2, true, run_rotate },
 	{ "workers", 2, false, run_workers },
 };
 

@@ -30,6 +30,10 @@ static const char *const command_names[] = {
 	[TA_CML_CMD_RESULT] = "RESULT",
 	[TA_CML_CMD_MODEL_USE] = "MODEL_USE",
 	[TA_CML_CMD_WORK] = "WORK",
+	[TA_CML_CMD_ATTEST] = "ATTEST",
+	[TA_CML_CMD_OWN_KEY] = "OWN_KEY",
+	[TA_CML_CMD_OWN_KEY_CSR] = "OWN_KEY_CSR",
+	[TA_CML_CMD_OWN_KEY_ROTATE] = "OWN_KEY_ROTATE",
 };
 
 bool tee_session_open(struct tee_session **session, struct tee_error *error)
@@ -194,9 +198,12 @@ bool tee_provision_key(struct tee_session *session, uint32_t slot, size_t len,
 	TEEC_Operation operation = {
 		.paramTypes = TEEC_PARAM_TYPES(TEEC_VALUE_INPUT,
 					       TEEC_MEMREF_PARTIAL_INPUT,
-					       TEEC_NONE, TEEC_NONE),
+					       TEEC_MEMREF_PARTIAL_OUTPUT,
+					       TEEC_NONE),
 		.params[0].value.a = slot,
 		.params[1].memref = { &session->shared, len, 0 },
+		.params[2].memref = { &session->shared,
+				      TA_CML_CHALLENGE_SIZE, 0 },
 	};
 
 	return invoke(session, TA_CML_CMD_PROVISION_KEY, &operation, error);
@@ -233,6 +240,62 @@ bool tee_model_use(struct tee_session *session, size_t *len,
 	if (!invoke(session, TA_CML_CMD_MODEL_USE, &operation, error))
 		return false;
 	*len = operation.params[1].memref.size;
+
+	return true;
+}
+
+bool tee_attest(struct tee_session *session, size_t *len,
+		struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_MEMREF_PARTIAL_INPUT,
+					       TEEC_MEMREF_PARTIAL_OUTPUT,
+					       TEEC_NONE, TEEC_NONE),
+		.params[0].memref = { &session->shared, *len, 0 },
+		.params[1].memref = { &session->shared,
+				      session->shared.size, 0 },
+	};
+
+	if (!invoke(session, TA_CML_CMD_ATTEST, &operation, error))
+		return false;
+	*len = operation.params[1].memref.size;
+
+	return true;
+}
+
+bool tee_own_key(struct tee_session *session, uint32_t command, uint32_t key,
+		 size_t *len, struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_VALUE_INPUT,
+					       TEEC_MEMREF_PARTIAL_OUTPUT,
+					       TEEC_NONE, TEEC_NONE),
+		.params[0].value.a = key,
+		.params[1].memref = { &session->shared,
+				      session->shared.size, 0 },
+	};
+
+	if (!invoke(session, command, &operation, error))
+		return false;
+	*len = operation.params[1].memref.size;
+
+	return true;
+}
+
+bool tee_own_key_rotate(struct tee_session *session, uint32_t key,
+			uint64_t *generation, struct tee_error *error)
+{
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_VALUE_INPUT,
+					       TEEC_VALUE_OUTPUT, TEEC_NONE,
+					       TEEC_NONE),
+		.params[0].value.a = key,
+	};
+
+	if (!invoke(session, TA_CML_CMD_OWN_KEY_ROTATE, &operation, error))
+		return false;
+	*generation = operation.params[1].value.a |
+		      (uint64_t)operation.params[1].value.b << 32;
 
 	return true;
 }

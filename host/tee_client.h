@@ -31,7 +31,10 @@ bool tee_put(struct tee_session *session, uint32_t command, size_t len,
 /* A command whose answer comes into the buffer, of *@len bytes then. */
 bool tee_get(struct tee_session *session, uint32_t command, size_t *len,
 	     struct tee_error *error);
-/* PROVISION_KEY with the first @len bytes of the buffer. */
+/*
+ * PROVISION_KEY with the first @len bytes of the buffer. The next challenge,
+ * TA_CML_CHALLENGE_SIZE bytes, comes into it.
+ */
 bool tee_provision_key(struct tee_session *session, uint32_t slot, size_t len,
 		       struct tee_error *error);
 /*
@@ -50,6 +53,17 @@ bool tee_infer_finish(struct tee_session *session, uint32_t *result_len,
  */
 bool tee_model_use(struct tee_session *session, size_t *len,
 		   struct tee_error *error);
+/*
+ * ATTEST with the first @len bytes of the buffer as nonce; the token comes into
+ * it, of *@len bytes then.
+ */
+bool tee_attest(struct tee_session *session, size_t *len,
+		struct tee_error *error);
+/* OWN_KEY or OWN_KEY_CSR of @key; the answer comes into the buffer. */
+bool tee_own_key(struct tee_session *session, uint32_t command, uint32_t key,
+		 size_t *len, struct tee_error *error);
+bool tee_own_key_rotate(struct tee_session *session, uint32_t key,
+			uint64_t *generation, struct tee_error *error);
 /* WORK for @ms milliseconds, from place @first of the board on. */
 bool tee_work(struct tee_session *session, uint32_t ms, uint32_t first,
 	      uint32_t *tiles, struct tee_error *error);

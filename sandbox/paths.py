@@ -42,6 +42,16 @@ def machine_dir(name: str) -> Path:
     return state_dir() / "machines" / name
 
 
+def authority_dir() -> Path:
+    """Keys and records of the emulated manufacturer and of the owner's certificate authority."""
+    return state_dir() / "authority"
+
+
+def verifier_dir() -> Path:
+    """The verifier's own signing key."""
+    return state_dir() / "verifier"
+
+
 def project_dir() -> Path:
     """The source tree: optee-build/, ta/ and host/ are built from it."""
     root = Path(__file__).resolve().parent.parent

@@ -4,7 +4,7 @@
 tests/unit/test_abi.py reads those headers and compares.
 """
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from uuid import UUID
 
 TA_UUID = UUID("2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720")
@@ -14,9 +14,14 @@ ERROR_BASE = 0x80C40000
 PUSH_MAX_BYTES = 256 * 1024
 INFO_MAX_BYTES = 1024
 RESULT_MAX_BYTES = 16384
-WRAPPED_KEY_BYTES = 113
+CHALLENGE_BYTES = 16
+KEY_MESSAGE_MAX_BYTES = 16 + 512
+NONCE_MIN_BYTES = 8
+NONCE_MAX_BYTES = 64
+TOKEN_MAX_BYTES = 2048
+CSR_MAX_BYTES = 512
 
-# The header of a sealed file, as the struct module reads it: magic, kind, reserved, score
+# The header of a sealed file, as the struct module reads it: magic, kind, flags, score
 # threshold in 1/1000, key id, version or sequence number, plaintext length, name or digest.
 HEADER_FORMAT = ">4sBBH16sQQ32s"
 HEADER_BYTES = 72
@@ -42,6 +47,10 @@ class Command(IntEnum):
     RESULT = 8
     MODEL_USE = 9
     WORK = 10
+    ATTEST = 11
+    OWN_KEY = 12
+    OWN_KEY_CSR = 13
+    OWN_KEY_ROTATE = 14
 
 
 class Kind(IntEnum):
@@ -52,9 +61,23 @@ class Kind(IntEnum):
     TENSORS = 3
 
 
+class RequestFlag(IntFlag):
+    """What the result of a request is to be; encrypted, unless it says otherwise."""
+
+    SIGNED = 1
+    CLEAR = 2  # not encrypted; then it is signed
+
+
 class KeySlot(IntEnum):
     DATA = 1
     MODEL = 2
+
+
+class OwnKey(IntEnum):
+    """The TA's own key pairs."""
+
+    WRAPPING = 1
+    SIGNING = 2
 
 
 class Status(IntEnum):
@@ -71,8 +94,6 @@ class Status(IntEnum):
     HEADER_KIND = 11
     HEADER_LIMIT = 12
     KEY_MISSING = 20
-    KEY_UNWRAP = 21
-    KEY_MALFORMED = 22
     KEY_REPLAYED = 23
     STREAM_HEADER = 30
     STREAM_WRONG_KEY = 31
@@ -100,6 +121,14 @@ class Status(IntEnum):
     REQUEST_REPLAYED = 81
     REQUEST_MODEL = 82
     RESULT_MISSING = 90
+    COSE_MALFORMED = 100
+    COSE_HEADER = 101
+    COSE_ALGORITHM = 102
+    COSE_KEY = 103
+    COSE_RECIPIENT = 104
+    COSE_UNWRAP = 105
+    COSE_OPEN = 106
+    COSE_LIMIT = 107
 
     @property
     def sentence(self) -> str:
@@ -118,8 +147,6 @@ STATUS_SENTENCES = {
     "HEADER_KIND": "sealed file is of another kind than expected",
     "HEADER_LIMIT": "sealed file announces a size over the limit",
     "KEY_MISSING": "no key is provisioned in this slot",
-    "KEY_UNWRAP": "wrapped key is not for this TA or was altered",
-    "KEY_MALFORMED": "wrapped key message is malformed",
     "KEY_REPLAYED": "key message answers no open challenge of this session",
     "STREAM_HEADER": "stream header is malformed",
     "STREAM_WRONG_KEY": "sealed with another key than provisioned",
@@ -147,4 +174,12 @@ STATUS_SENTENCES = {
     "REQUEST_REPLAYED": "request's number is not above that of an earlier one",
     "REQUEST_MODEL": "request names another model than the one that is loaded",
     "RESULT_MISSING": "no result is waiting in this session",
+    "COSE_MALFORMED": "COSE message is not well-formed or of another structure",
+    "COSE_HEADER": "COSE header parameter is missing, repeated, unknown or unusable",
+    "COSE_ALGORITHM": "COSE message uses another algorithm than expected",
+    "COSE_KEY": "COSE_Key is no public key of P-256",
+    "COSE_RECIPIENT": "COSE message is for another key",
+    "COSE_UNWRAP": "content key does not unwrap: it was altered, or is for another key",
+    "COSE_OPEN": "COSE content does not open: altered, or bound to something else",
+    "COSE_LIMIT": "COSE message is over a limit",
 }

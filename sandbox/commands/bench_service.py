@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.bench.figures import Figure, figure
+from sandbox.commands import trust
 from sandbox.commands.detect import MAX_SESSIONS, detect
 from sandbox.errors import GuestError
 from sandbox.log import Progress, SilentProgress, Step
@@ -70,7 +71,8 @@ def service(machine: Machine, model: Model, progress: Progress) -> Iterator[Serv
         machine.guest() as guest,
         Session(Machine.service(guest), GUEST_SHARE) as session,
     ):
-        client = Client(session, Share(machine.share), model)
+        trusted = trust.of(machine, progress)
+        client = Client(session, Share(machine.share), model, trusted)
         with progress.step("session, keys and model"):
             client.prepare(SESSION)
         try:
@@ -195,6 +197,7 @@ def throughput(
 ) -> dict[int, float]:
     """Photos a second, with so many sessions at work at once."""
     rates: dict[int, float] = {}
+    trusted = trust.of(machine, SilentProgress())
     for sessions in range(1, MAX_SESSIONS + 1):
         step.update(f"{sessions} sessions")
         # The first call opens the sessions and loads the model.
@@ -204,6 +207,7 @@ def throughput(
                 machine,
                 batch,
                 model,
+                trusted=trusted,
                 threshold=_THRESHOLD,
                 sessions=sessions,
                 progress=SilentProgress(),

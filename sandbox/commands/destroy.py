@@ -5,6 +5,7 @@ import argparse
 import json
 import sys
 
+from sandbox.commands import endorsing
 from sandbox.commands.context import Context
 from sandbox.errors import UserError
 
@@ -15,8 +16,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="end the machine and remove its keys and secure storage",
         description="End the machine and remove its folder: the emulated device's hardware unique"
         " key and counter, what OP-TEE stored, SSH keys, logs and test results. What the old device"
-        " sealed opens nowhere any more; the next `up` makes a new device. Harmless if there is"
-        " none.",
+        " sealed opens nowhere any more; the next `up` makes a new device, and the old one's"
+        " endorsement is revoked. Harmless if there is none.",
         epilog="Example: sandbox --machine try destroy --yes",
     )
     parser.add_argument("--yes", action="store_true", help="do not ask")
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     there = machine.folder.path.is_dir()
     if there and not args.yes:
         _confirm(machine.name)
-    with context.progress.step("destroy the machine"):
+    with context.progress.step("destroy the machine"), endorsing.retired(machine):
         destroyed = machine.destroy()
     if args.json:
         print(json.dumps({"machine": machine.name, "state": "down", "destroyed": destroyed}))

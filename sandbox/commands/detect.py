@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import paths
+from sandbox.commands import trust
 from sandbox.commands.context import Context
 from sandbox.commands.watched import watched
 from sandbox.errors import GuestError, SandboxError, UserError
@@ -22,7 +23,7 @@ from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import draw
-from sandbox.owner.client import Client, Model, owned_model, read
+from sandbox.owner.client import Client, Model, Trust, owned_model, read
 from sandbox.owner.results import Result
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
@@ -82,6 +83,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="how many cores may work on one photo (all)",
     )
+    trust.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -100,6 +102,7 @@ def _work(
     machine: Machine,
     guest: Guest,
     model: Model,
+    trusted: Trust,
     threshold: float,
     workers: int,
     waiting: "queue.SimpleQueue[Outcome]",
@@ -108,7 +111,7 @@ def _work(
     """Take photos until there are none. Returns why this worker could not begin."""
     try:
         with Session(Machine.service(guest), GUEST_SHARE) as session:
-            client = Client(session, Share(machine.share), model, workers=workers)
+            client = Client(session, Share(machine.share), model, trusted, workers=workers)
             with progress.step(f"session {index + 1}: keys and model"):
                 client.prepare(f"detect-{index}")
             while True:
@@ -138,6 +141,7 @@ def detect(
     photos: Sequence[Path],
     model: Model,
     *,
+    trusted: Trust,
     threshold: float,
     sessions: int,
     workers: int = 0,
@@ -155,7 +159,7 @@ def detect(
 
         def begin(index: int) -> None:
             troubles[index] = _work(
-                index, machine, guest, model, threshold, workers, waiting, progress
+                index, machine, guest, model, trusted, threshold, workers, waiting, progress
             )
 
         threads = [threading.Thread(target=begin, args=(i,), daemon=True) for i in range(count)]
@@ -291,6 +295,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             machine,
             args.photos,
             model,
+            trusted=trust.of(machine, context.progress, args),
             threshold=args.threshold,
             sessions=MAX_SESSIONS,
             workers=args.workers,

@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -183,6 +184,9 @@ def _tui(machine: Machine, recording: Recording, wanted: Filter, args: argparse.
     from sandbox.logs.tui.app import LogsApp
     from sandbox.logs.tui.state import optee
 
+    # Its window is closed: there is nothing to undo, and a thread of Textual's might go on reading
+    # from what is no more, for ever.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     live = recording.path == machine.folder.path
     LogsApp(
         machine.name,

@@ -24,7 +24,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Compute, from what was built and without a machine, the measurements of"
         " OP-TEE's core, of the inference TA, and of other TAs: what a verifier compares evidence"
         " with. docs/attestation.md has the rules.",
-        epilog="Example: sandbox reference-values --out values.json my_project",
+        epilog="Examples: sandbox reference-values --out values.json my_project;"
+        " sandbox reference-values --corim values.corim",
     )
     parser.add_argument(
         "tas",
@@ -42,15 +43,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--out", type=Path, metavar="FILE", help="write it to a file")
+    form.add_argument(
+        "--corim",
+        type=Path,
+        metavar="FILE",
+        help="write them for other verifiers, with the keys of endorsed devices: CoRIM, signed",
+    )
+    parser.add_argument("--unsigned", action="store_true", help="do not sign the CoRIM")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    values = ReferenceValues(
-        _core(args.cores or 1, context.progress),
-        (*_inference(context.progress), *others(args.tas, context.progress)),
-    )
+    if args.unsigned and args.corim is None:
+        raise UserError("--unsigned without --corim: nothing would be signed")
+    values = built(args.cores or 1, context.progress, args.tas)
     text = json.dumps(values.as_json(), indent=2)
+    if args.corim is not None:
+        # Imported late: most callers do without.
+        from sandbox.commands import corim_file
+
+        corim_file.write(args.corim, text, signed=not args.unsigned)
+        return 0
     if args.json:
         print(text)
         return 0
@@ -64,6 +77,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for each in values.tas:
         print(f"{each.sha256.hex()}  {each.uuid} {each.name} {each.version}".rstrip())
     return 0
+
+
+def built(cores: int, progress: Progress, tas: Sequence[Path] = ()) -> ReferenceValues:
+    """Of OP-TEE's core for a machine with so many cores, the inference TA, and others."""
+    return ReferenceValues(_core(cores, progress), (*_inference(progress), *others(tas, progress)))
 
 
 def _core(cores: int, progress: Progress) -> core.CoreValue:

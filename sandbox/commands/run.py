@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.build import recipe
+from sandbox.commands import trust
 from sandbox.commands.context import Context
 from sandbox.commands.detect import worker_count
 from sandbox.commands.watched import watched
@@ -63,6 +64,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="how many cores may work on it (all)",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object")
+    trust.add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -75,12 +77,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     inputs = arrays.inputs(tensors, arrays.load(args.input), dequantize=args.dequantize)
     machine = context.machine()
     timings_ms: dict[str, float] = {}
+    trusted = trust.of(machine, context.progress, args)
     with (
         watched(machine),
         machine.guest() as guest,
         Session(Machine.service(guest), GUEST_SHARE) as session,
     ):
-        client = Client(session, Share(machine.share), model, workers=args.workers)
+        client = Client(session, Share(machine.share), model, trusted, workers=args.workers)
         with context.progress.step("keys and model"):
             client.prepare(SESSION)
         with context.progress.step(str(args.model)):

@@ -5,12 +5,13 @@ import argparse
 import json
 import time
 
+from sandbox.authority.manufacturer import ensure_endorsed
 from sandbox.build import images
 from sandbox.commands import report
 from sandbox.commands.context import Context
 from sandbox.commands.watched import explaining
 from sandbox.errors import UserError
-from sandbox.machine import qemu_v8
+from sandbox.machine import flash, qemu_v8
 from sandbox.machine.folder import Stage
 from sandbox.machine.machine import State
 
@@ -63,6 +64,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
             timeout_s=context.config.boot_timeout_s,
             progress=context.progress,
         )
+    # As a factory does it, which knows the key of the device that it makes.
+    ensure_endorsed(flash.hardware_unique_key(machine.folder.flash))
     assert status.record is not None
     # Of this call, even if the machine was started by an earlier one.
     stages = (preparing, *status.record.stages) if started else status.record.stages

@@ -8,6 +8,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
 
 from sandbox import paths
 from sandbox.errors import UserError
@@ -67,36 +70,63 @@ class _Timer:
         self._last = now
 
 
+@dataclass(frozen=True)
+class TaKeys:
+    """What the owners need to know of a TA, and believe."""
+
+    wrapping: PublicKey
+    signing: PublicKey
+    challenge: bytes  # of the session, for the first key
+
+
+class Trust(Protocol):
+    """Decides whether the TA at the other end gets anything."""
+
+    def keys_of(self, session: Session) -> TaKeys:
+        """Raises a SandboxError if it does not."""
+
+    def check_model(self, digest: bytes) -> None:
+        """Raises a SandboxError if no photo is to be seen by this model."""
+
+
 class Client:
     """One session of the TA, and the owners' side of it."""
 
-    def __init__(self, session: Session, share: Share, model: Model, *, workers: int = 0) -> None:
+    def __init__(
+        self, session: Session, share: Share, model: Model, trust: Trust, *, workers: int = 0
+    ) -> None:
         """`workers`: how many cores may work on one photo; 0: all."""
         self._session = session
+        self._trust = trust
         self._workers = workers
         self._share = share
         self._model = model
         # Fresh for each session: what was sealed for another opens with no key of this one.
         self._data_key = keys.new_key()
         self._sequence = itertools.count(1)
+        self._signer: PublicKey | None = None
 
     def prepare(self, name: str) -> None:
+        self._trust.check_model(self._model.digest)
         info = self._session.attach(name)
         self._session.workers(self._workers)
-        self._provision(keys.Slot.DATA, self._data_key, info.public_key)
+        ta = self._trust.keys_of(self._session)
+        self._signer = ta.signing
+        challenge = self._provision(keys.Slot.DATA, self._data_key, ta.wrapping, ta.challenge)
         if info.model_digest == self._model.digest:
             return
-        self._provision(keys.Slot.MODEL, self._model.key, info.public_key)
+        self._provision(keys.Slot.MODEL, self._model.key, ta.wrapping, challenge)
         path = self._share.put(self._model.sealed, "model")
         try:
             self._session.load_model(path)
         finally:
             self._share.drop(path)
 
-    def _provision(self, slot: keys.Slot, key: bytes, public_key: bytes) -> None:
-        path = self._share.put(keys.wrap(key, slot, public_key), "key")
+    def _provision(self, slot: keys.Slot, key: bytes, to: PublicKey, challenge: bytes) -> bytes:
+        """The next challenge."""
+        path = self._share.put(keys.wrap(key, slot, to, challenge), "key")
         try:
-            self._session.provision(slot.name.lower(), path)
+            return self._session.provision(slot.name.lower(), path)
         finally:
             self._share.drop(path)
 
@@ -110,7 +140,7 @@ class Client:
             model_digest=self._model.digest,
         )
         answer = self._ask(sealed, RESULT_MAX_BYTES, timer)
-        result = results.open_result(self._data_key, sealed, answer)
+        result = results.open_result(self._data_key, sealed, answer, self._signer)
         self._note(result.timings_us, timer, timings_ms)
         return result
 
@@ -124,7 +154,7 @@ class Client:
             model_digest=self._model.digest,
         )
         answer = self._ask(sealed, TENSORS_MAX_BYTES + RESULT_MAX_BYTES, timer)
-        result = results.open_tensor_result(self._data_key, sealed, answer)
+        result = results.open_tensor_result(self._data_key, sealed, answer, self._signer)
         self._note(result.timings_us, timer, timings_ms)
         return result
 

@@ -1,19 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Owners' keys, and how one reaches the TA: the only module that knows the wrapping (HPKE)."""
+"""Owners' keys, and how one reaches the TA."""
 
 import contextlib
 import os
 from pathlib import Path
 
-from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from sandbox.errors import UserError
+from sandbox.owner import cose
 from sandbox.owner.sealed_file import KEY_BYTES
 from sandbox.tee_abi import KeySlot
-
-# DHKEM(P-256, HKDF-SHA256), HKDF-SHA256, AES-256-GCM: RFC 9180, as ta/core/hpke.h.
-_SUITE = hpke.Suite(hpke.KEM.P256, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
 Slot = KeySlot
 
@@ -22,13 +19,12 @@ def new_key() -> bytes:
     return os.urandom(KEY_BYTES)
 
 
-def wrap(key: bytes, slot: Slot, public_point: bytes) -> bytes:
-    """`key` for the TA whose P-256 key is `public_point` (uncompressed), and for this slot only."""
-    try:
-        public = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), public_point)
-    except ValueError as error:
-        raise UserError(f"the TA's public key is no point of P-256: {error}") from error
-    return _SUITE.encrypt(key, public, info=b"cml-key-v1" + bytes([slot]))
+def wrap(key: bytes, slot: Slot, to: ec.EllipticCurvePublicKey, challenge: bytes) -> bytes:
+    """`key` for the TA whose wrapping key is `to`, for this slot, once: see `challenge`.
+
+    `challenge` is the session's, and is said beside the message, so that a replay has its name.
+    """
+    return challenge + cose.key_message(key, slot, to, challenge)
 
 
 def kept_key(path: Path) -> bytes:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results: COSE_Encrypt0 around a CBOR map, opened and checked by the data owner."""
+"""Results: a CBOR map, signed and sealed, opened and checked by the data owner."""
 
 import dataclasses
 import io
@@ -9,18 +9,12 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 import cbor2
-from cwt import COSE, COSEKey
-from cwt.exceptions import CWTError
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
 
 from sandbox.errors import GuestError
+from sandbox.owner import cose
 from sandbox.owner.sealed_file import KEY_BYTES, Sealed, derive
-
-# COSE registry: key type Symmetric, A256GCM.
-_KTY, _ALG, _K = 1, 3, -1
-_SYMMETRIC, _A256GCM = 4, 3
-# COSE_Encrypt0, A256GCM, an IV of 12 bytes: the one shape that a result has.
-_BEGIN = bytes.fromhex("d08343a10103a1054c")
-
+from sandbox.tee_abi import RequestFlag
 
 _NONSENSE = (KeyError, TypeError, ValueError, IndexError, cbor2.CBORDecodeError)
 
@@ -148,29 +142,40 @@ class TensorResult:
             raise ResultError(f"result is not what docs/wire-formats.md says: {error!r}") from error
 
 
-def open_result(key: bytes, request: Sealed, sealed_result: bytes) -> Result:
-    """`key` is the data key that `request` was sealed with; any other pairing is refused."""
-    return _checked(Result.from_cbor(_open(key, request, sealed_result)), request)
+def open_result(
+    key: bytes, request: Sealed, sealed_result: bytes, signer: PublicKey | None
+) -> Result:
+    """`key` is the data key that `request` was sealed with; any other pairing is refused.
+
+    `signer`: the TA's signing key, as its evidence has it; for a request whose result is signed.
+    """
+    return _checked(Result.from_cbor(_open(key, request, sealed_result, signer)), request)
 
 
-def open_tensor_result(key: bytes, request: Sealed, sealed_result: bytes) -> TensorResult:
+def open_tensor_result(
+    key: bytes, request: Sealed, sealed_result: bytes, signer: PublicKey | None
+) -> TensorResult:
     """The same for a request of tensors."""
-    return _checked(TensorResult.from_cbor(_open(key, request, sealed_result)), request)
+    return _checked(TensorResult.from_cbor(_open(key, request, sealed_result, signer)), request)
 
 
-def _open(key: bytes, request: Sealed, sealed_result: bytes) -> bytes:
-    # Nobody has authenticated these bytes: the library shall see no other kind of message.
-    if not sealed_result.startswith(_BEGIN):
-        raise ResultError("the sealed result is no COSE_Encrypt0 of docs/wire-formats.md")
+def _open(key: bytes, request: Sealed, sealed_result: bytes, signer: PublicKey | None) -> bytes:
+    flags = RequestFlag(request.header.flags)
+    if RequestFlag.SIGNED in flags and signer is None:
+        raise ValueError("a signed result needs the key that it is checked with")
     result_key = derive(key, b"cml-result-v1", KEY_BYTES)
-    cose_key = COSEKey.new({_KTY: _SYMMETRIC, _ALG: _A256GCM, _K: result_key})
     try:
-        plain: bytes = COSE.new().decode(sealed_result, cose_key, external_aad=request.digest)
-    except (CWTError, ValueError) as error:
+        return cose.open_result(
+            sealed_result,
+            key=None if RequestFlag.CLEAR in flags else result_key,
+            signer=signer if RequestFlag.SIGNED in flags else None,
+            external_aad=request.digest,
+        )
+    except cose.CoseError as error:
         raise ResultError(
-            "the sealed result does not open: it was altered, or belongs to another request"
+            f"the sealed result does not open: {error.message}",
+            "It was altered, or belongs to another request.",
         ) from error
-    return plain
 
 
 _AnyResult = TypeVar("_AnyResult", Result, TensorResult)

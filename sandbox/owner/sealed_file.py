@@ -23,8 +23,10 @@ from sandbox.tee_abi import (
     PHOTO_MAX_BYTES,
     TENSORS_MAX_BYTES,
     Kind,
+    RequestFlag,
 )
 
+SIGNED = RequestFlag.SIGNED
 KEY_BYTES = 32
 KEY_ID_BYTES = 16
 DIGEST_BYTES = 32
@@ -65,12 +67,14 @@ class Header:
     # A model's name and zeros; of a request, SHA-256 of the model that may see it.
     subject: bytes
     score_threshold_permille: int = 0
+    # Of a request: what its result is to be.
+    flags: int = 0
 
     def pack(self) -> bytes:
         return _HEADER.pack(
             HEADER_MAGIC,
             self.kind,
-            0,
+            self.flags,
             self.score_threshold_permille,
             self.key_id,
             self.number,
@@ -82,10 +86,10 @@ class Header:
     def unpack(cls, data: bytes) -> "Header":
         if len(data) < HEADER_BYTES or not data.startswith(HEADER_MAGIC):
             raise SealedFileError("not a sealed file: it does not begin with CML2")
-        _, kind, reserved, threshold, key, number, length, subject = _HEADER.unpack_from(data)
-        if reserved or kind not in tuple(Kind):
-            raise SealedFileError(f"sealed file of an unknown kind ({kind}, {reserved})")
-        return cls(Kind(kind), key, number, length, subject, threshold)
+        _, kind, flags, threshold, key, number, length, subject = _HEADER.unpack_from(data)
+        if kind not in tuple(Kind) or flags & ~int(SIGNED | RequestFlag.CLEAR):
+            raise SealedFileError(f"sealed file of an unknown kind ({kind}, {flags})")
+        return cls(Kind(kind), key, number, length, subject, threshold, flags)
 
 
 @functools.cache
@@ -178,23 +182,35 @@ def _seal(header: Header, key: bytes, plain: bytes) -> Sealed:
 
 
 def seal_photo(
-    key: bytes, jpeg: bytes, *, score_threshold: float, sequence: int, model_digest: bytes
+    key: bytes,
+    jpeg: bytes,
+    *,
+    score_threshold: float,
+    sequence: int,
+    model_digest: bytes,
+    flags: int = SIGNED,
 ) -> Sealed:
     """For the eyes of one model.
 
     `score_threshold`: detections below it are left out, 0.001 to 1. `sequence`: from 1, and higher
-    than any before under this key.
+    than any before under this key. `flags`: what the result is to be, RequestFlag.
     """
     permille = round(score_threshold * 1000)
     if not 1 <= permille <= 1000:
         raise SealedFileError(f"score threshold {score_threshold} is not within 0.001 to 1")
-    header = Header(Kind.PHOTO, key_id(key), sequence, len(jpeg), model_digest, permille)
+    header = Header(
+        Kind.PHOTO, key_id(key), sequence, len(jpeg), model_digest, permille, int(flags)
+    )
     return _seal(header, key, jpeg)
 
 
-def seal_tensors(key: bytes, inputs: bytes, *, sequence: int, model_digest: bytes) -> Sealed:
+def seal_tensors(
+    key: bytes, inputs: bytes, *, sequence: int, model_digest: bytes, flags: int = SIGNED
+) -> Sealed:
     """`inputs`: all of the model's, in its order, one after another. Else as `seal_photo`."""
-    header = Header(Kind.TENSORS, key_id(key), sequence, len(inputs), model_digest)
+    header = Header(
+        Kind.TENSORS, key_id(key), sequence, len(inputs), model_digest, flags=int(flags)
+    )
     return _seal(header, key, inputs)
 
 

@@ -63,7 +63,7 @@ class InputRefused(UserError):
 class TaInfo:
     version: str
     device: UUID  # gpd.tee.deviceID
-    public_key: bytes
+    challenge: bytes  # which the next key has to answer
     data_key_id: bytes | None
     model_key_id: bytes | None
     model_digest: bytes | None
@@ -86,7 +86,7 @@ class TaInfo:
             return cls(
                 reply["version"],
                 UUID(hex=reply["device"]),
-                bytes.fromhex(reply["public_key"]),
+                bytes.fromhex(reply["challenge"]),
                 octets(reply["data_key_id"]),
                 octets(reply["model_key_id"]),
                 octets(model["digest"] if model else None),
@@ -158,8 +158,35 @@ class Session:
     def info(self) -> TaInfo:
         return TaInfo.from_reply(self._call("info"))
 
-    def provision(self, slot: str, wrapped: Path) -> None:
-        self._call("key", slot, self._path(wrapped))
+    def provision(self, slot: str, wrapped: Path) -> bytes:
+        """The challenge that the next key has to answer."""
+        return self._octets("challenge", "key", slot, self._path(wrapped))
+
+    def attest(self, nonce: bytes) -> bytes:
+        """Evidence of the TA over `nonce`; nobody has judged it."""
+        return self._octets("token", "attest", nonce.hex())
+
+    def own_key(self, name: str) -> bytes:
+        """The public part of the TA's key of this name, COSE_Key, on the normal world's word."""
+        return self._octets("cose_key", "own-key", name)
+
+    def csr(self, name: str) -> bytes:
+        """A request for a certificate (PKCS#10, DER), signed by that key."""
+        return self._octets("csr", "csr", name)
+
+    def rotate(self, name: str) -> int:
+        """How often the key of this name has been rotated now."""
+        reply = self._call("rotate", name)
+        if type(reply.get("generation")) is not int:
+            raise GuestError(f"the client application's reply makes no sense: {reply}")
+        return int(reply["generation"])
+
+    def _octets(self, member: str, *words: str) -> bytes:
+        reply = self._call(*words, timeout_s=60.0)
+        try:
+            return bytes.fromhex(reply[member])
+        except (KeyError, TypeError, ValueError) as error:
+            raise GuestError(f"the client application's reply makes no sense: {reply}") from error
 
     def load_model(self, sealed: Path) -> None:
         self._call("model", self._path(sealed), timeout_s=120.0)

@@ -14,10 +14,11 @@ from types import FrameType
 from typing import Protocol
 
 from sandbox import paths
+from sandbox.authority.manufacturer import ensure_endorsed
 from sandbox.config import Config
 from sandbox.errors import GuestError, UserError
 from sandbox.log import SilentProgress
-from sandbox.machine import qemu_v8
+from sandbox.machine import flash, qemu_v8
 from sandbox.machine.machine import Machine, State
 from sandbox.machine.start import guarded
 from sandbox.testing.bench import Bench
@@ -146,6 +147,7 @@ class Lab:
             timeout_s=self._config.boot_timeout_s,
             progress=SilentProgress(),
         )
+        ensure_endorsed(flash.hardware_unique_key(machine.folder.flash))
         record = status.record
         assert record is not None and record.qemu is not None
         if not status.answers:

@@ -40,11 +40,22 @@ static uint64_t max_len(enum cml_kind kind)
 	}
 }
 
+static bool flags_fit(const struct cml_header *header)
+{
+	if (header->kind == CML_KIND_MODEL)
+		return !header->flags;
+	if (header->flags & ~(CML_REQUEST_SIGNED | CML_REQUEST_CLEAR))
+		return false;
+
+	/* Neither signed nor encrypted, a result would be anybody's. */
+	return header->flags != CML_REQUEST_CLEAR;
+}
+
 /* Fields whose meaning depends on the kind. */
 static bool read_fields(struct cml_header *header, uint64_t number,
 			struct cml_bytes last)
 {
-	if (!number || !header->plaintext_len)
+	if (!number || !header->plaintext_len || !flags_fit(header))
 		return false;
 	if (header->kind == CML_KIND_PHOTO) {
 		if (!header->score_threshold || header->score_threshold > 1000)
@@ -69,7 +80,6 @@ enum cml_status cml_header_parse(struct cml_bytes bytes, uint32_t kinds,
 	struct cml_header parsed = { 0 };
 	struct cml_cursor cur = { 0 };
 	uint64_t number = 0;
-	uint8_t reserved = 0;
 	uint8_t kind = 0;
 
 	if (bytes.len != CML_HEADER_SIZE)
@@ -80,7 +90,7 @@ enum cml_status cml_header_parse(struct cml_bytes bytes, uint32_t kinds,
 
 	magic = cml_cursor_take(&cur, 4);
 	kind = cml_cursor_u8(&cur);
-	reserved = cml_cursor_u8(&cur);
+	parsed.flags = cml_cursor_u8(&cur);
 	parsed.score_threshold = cml_cursor_be16(&cur);
 	key_id = cml_cursor_take(&cur, CML_KEY_ID_SIZE);
 	number = cml_cursor_be64(&cur);
@@ -89,7 +99,7 @@ enum cml_status cml_header_parse(struct cml_bytes bytes, uint32_t kinds,
 	if (!cml_cursor_ok(&cur) || cml_cursor_remaining(&cur))
 		return CML_INTERNAL;
 
-	if (memcmp(magic.ptr, "CML2", 4) || reserved ||
+	if (memcmp(magic.ptr, "CML2", 4) ||
 	    kind < CML_KIND_PHOTO || kind > CML_KIND_TENSORS)
 		return CML_HEADER_MALFORMED;
 	parsed.kind = kind;

@@ -5,7 +5,7 @@
  *   offset size
  *        0    4  "CML2"
  *        4    1  kind: 1 photo, 2 model, 3 tensors
- *        5    1  reserved, 0
+ *        5    1  request: CML_REQUEST_*, what its result is to be; model: 0
  *        6    2  photo: score threshold in 1/1000, 1 to 1000; else 0
  *        8   16  key id: HKDF-SHA256(key, salt "", info "cml-key-id-v1")
  *       24    8  model: its version; else the request's number; at least 1
@@ -32,6 +32,11 @@ enum cml_kind {
 	CML_KIND_TENSORS = 3,	/* all inputs of a model, in order */
 };
 
+enum cml_request_flag {
+	CML_REQUEST_SIGNED = 1,		/* COSE_Sign1 */
+	CML_REQUEST_CLEAR = 2,		/* not encrypted; then it is signed */
+};
+
 /* Limits on what a header may announce, in bytes. */
 #define CML_PHOTO_MAX_LEN	(64ull << 20)
 #define CML_MODEL_MAX_LEN	(12ull << 20)
@@ -40,6 +45,7 @@ enum cml_kind {
 struct cml_header {
 	uint8_t bytes[CML_HEADER_SIZE];	/* as received: associated data */
 	enum cml_kind kind;
+	uint8_t flags;			/* CML_REQUEST_* */
 	uint16_t score_threshold;	/* in 1/1000 */
 	uint8_t key_id[CML_KEY_ID_SIZE];
 	uint64_t plaintext_len;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What the data owner gets: a CBOR map (RFC 8949), sealed as COSE_Encrypt0
- * (RFC 9052) with A256GCM under HKDF-SHA256(data key, salt "", info
- * "cml-result-v1"). What is sealed is the map and zeros up to one size,
- * whatever the map holds. docs/wire-formats.md has the CDDL.
+ * What the data owner gets: a CBOR map (RFC 8949), signed as COSE_Sign1 by the
+ * TA's signing key, in COSE_Encrypt0 (RFC 9052) with A256GCM under
+ * HKDF-SHA256(data key, salt "", info "cml-result-v1"). What is sealed is the
+ * map and zeros up to one size, whatever the map holds. docs/wire-formats.md
+ * has the CDDL.
  */
 #ifndef CML_RESULT_H
 #define CML_RESULT_H
 
+#include "cose_sign1.h"
 #include "crypto.h"
 #include "header.h"
 #include "ssd.h"
@@ -48,15 +50,20 @@ struct cml_result {
 enum cml_status cml_result_encode(const struct cml_result *result,
 				  uint8_t *out, size_t *len);
 
-#define CML_RESULT_MAX_AAD	CML_SHA256_SIZE
-/* What sealing adds to an encoded result, at most. */
-#define CML_RESULT_SEAL_SIZE	64
+/* What sealing adds to an encoded result, at most; without a certificate. */
+#define CML_RESULT_SEAL_SIZE	192
+
+/* One of the two layers may be left out: NULL. */
+struct cml_result_seal {
+	const uint8_t *data_key;	/* COSE_Encrypt0, outside */
+	const struct cml_cose_signer *signer;	/* COSE_Sign1, inside */
+};
 
 /*
- * @external_aad: SHA-256 of the request, header and stream.
- * @len: in, room; out, used. CML_INTERNAL when it does not fit.
+ * @external_aad: SHA-256 of the request, header and stream; both layers are
+ * bound to it. @len: in, room; out, used. CML_INTERNAL when it does not fit.
  */
-enum cml_status cml_result_seal(const uint8_t data_key[CML_AES256_KEY_SIZE],
+enum cml_status cml_result_seal(const struct cml_result_seal *seal,
 				struct cml_bytes external_aad,
 				struct cml_bytes plain, uint8_t *out,
 				size_t *len);

@@ -23,8 +23,6 @@
 	X(HEADER_KIND, 11, "sealed file is of another kind than expected") \
 	X(HEADER_LIMIT, 12, "sealed file announces a size over the limit") \
 	X(KEY_MISSING, 20, "no key is provisioned in this slot") \
-	X(KEY_UNWRAP, 21, "wrapped key is not for this TA or was altered") \
-	X(KEY_MALFORMED, 22, "wrapped key message is malformed") \
 	X(KEY_REPLAYED, 23, \
 	  "key message answers no open challenge of this session") \
 	X(STREAM_HEADER, 30, "stream header is malformed") \
@@ -60,7 +58,20 @@
 	  "request's number is not above that of an earlier one") \
 	X(REQUEST_MODEL, 82, \
 	  "request names another model than the one that is loaded") \
-	X(RESULT_MISSING, 90, "no result is waiting in this session")
+	X(RESULT_MISSING, 90, "no result is waiting in this session") \
+	X(COSE_MALFORMED, 100, \
+	  "COSE message is not well-formed or of another structure") \
+	X(COSE_HEADER, 101, \
+	  "COSE header parameter is missing, repeated, unknown or unusable") \
+	X(COSE_ALGORITHM, 102, \
+	  "COSE message uses another algorithm than expected") \
+	X(COSE_KEY, 103, "COSE_Key is no public key of P-256") \
+	X(COSE_RECIPIENT, 104, "COSE message is for another key") \
+	X(COSE_UNWRAP, 105, \
+	  "content key does not unwrap: it was altered, or is for another key") \
+	X(COSE_OPEN, 106, \
+	  "COSE content does not open: altered, or bound to something else") \
+	X(COSE_LIMIT, 107, "COSE message is over a limit")
 
 enum cml_status {
 #define CML_STATUS_ENUM(name, value, sentence) CML_ ## name = (value),

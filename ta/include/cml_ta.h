@@ -41,7 +41,7 @@
  * [out] memref[0]	CBOR map, at most TA_CML_INFO_MAX_SIZE bytes:
  *			"abi" uint, "version" tstr,
  *			"device" bstr (gpd.tee.deviceID), "cpu" [* tstr],
- *			"public_key" bstr (P-256 point, uncompressed),
+ *			"challenge" bstr (of the next key message),
  *			"data_key_id" bstr / null, "model_key_id" bstr / null,
  *			"model" {"name" tstr, "version" uint, "digest" bstr,
  *			"size" uint, "arena" uint, "tables" uint} / null,
@@ -55,9 +55,13 @@
  * drops the photo in flight and a waiting result; a new model key drops the
  * model that is being loaded, and keeps the one that is.
  * [in] value[0].a	enum cml_key_slot
- * [in] memref[1]	wrapped key, CML_WRAPPED_KEY_SIZE bytes (hpke.h)
+ * [in] memref[1]	the session's challenge and COSE_Encrypt (key_message.h)
+ * [out] memref[2]	the next challenge, TA_CML_CHALLENGE_SIZE bytes
+ * CML_KEY_REPLAYED: it answers another challenge. CML_COSE_*.
  */
 #define TA_CML_CMD_PROVISION_KEY	1
+#define TA_CML_CHALLENGE_SIZE		16
+#define TA_CML_KEY_MESSAGE_MAX_SIZE	(16 + 512)
 
 /*
  * MODEL_BEGIN, MODEL_PUSH, MODEL_FINISH: load a sealed model. A BEGIN whose
@@ -116,5 +120,37 @@
  */
 #define TA_CML_CMD_WORK			10
 #define TA_CML_WORK_MAX_MS		1000
+
+/*
+ * ATTEST: evidence of this TA, this OP-TEE and this device, for a verifier.
+ * [in] memref[0]	the verifier's nonce, TA_CML_NONCE_MIN_SIZE to
+ *			TA_CML_NONCE_MAX_SIZE bytes
+ * [out] memref[1]	EAT in COSE_Sign1 (docs/wire-formats.md), at most
+ *			TA_CML_TOKEN_MAX_SIZE bytes
+ */
+#define TA_CML_CMD_ATTEST		11
+#define TA_CML_NONCE_MIN_SIZE		8
+#define TA_CML_NONCE_MAX_SIZE		64
+#define TA_CML_TOKEN_MAX_SIZE		2048
+
+/*
+ * OWN_KEY: the public part of one of the TA's own keys; who has it from here
+ * has the normal world's word for it, ATTEST gives proof.
+ * OWN_KEY_CSR: a PKCS#10 request for a certificate, DER, for the signing key.
+ * OWN_KEY_ROTATE: another key from now on. What was wrapped to the old one
+ * opens nowhere; what it signed stays signed. Sessions that have used the old
+ * one keep it until they end.
+ * OWN_KEY		[in] value[0].a	enum cml_identity_key
+ *			[out] memref[1]	COSE_Key, 75 bytes
+ * OWN_KEY_CSR		[in] value[0].a	enum cml_identity_key
+ *			[out] memref[1]	at most TA_CML_CSR_MAX_SIZE bytes
+ * OWN_KEY_ROTATE	[in] value[0].a	enum cml_identity_key
+ *			[out] value[1]	how often it has been rotated: a low,
+ *					b high 32 bits
+ */
+#define TA_CML_CMD_OWN_KEY		12
+#define TA_CML_CMD_OWN_KEY_CSR		13
+#define TA_CML_CMD_OWN_KEY_ROTATE	14
+#define TA_CML_CSR_MAX_SIZE		512
 
 #endif /* CML_TA_H */

@@ -142,19 +142,34 @@ struct plain {
 };
 
 static enum cml_status seal(struct cml_session *session,
-			    const struct plain *plain,
+			    const struct plain *plain, uint8_t flags,
 			    const uint8_t request[CML_SHA256_SIZE])
 {
+	struct cml_result_seal how = { .data_key = session->data_key.key };
+	const struct cml_own_key *own = NULL;
+	struct cml_cose_signer signer = { 0 };
 	const struct cml_allocator *allocator = &session->memory.allocator;
 	size_t size = plain->len + CML_RESULT_SEAL_SIZE;
 	enum cml_status status = CML_NO_MEMORY;
+
+	if (flags & CML_REQUEST_CLEAR)
+		how.data_key = NULL;
+	if (flags & CML_REQUEST_SIGNED) {
+		status = cml_identity_get(&session->identity,
+					  CML_IDENTITY_SIGNING, &own);
+		if (status)
+			return status;
+		signer.key = own->key;
+		memcpy(signer.kid, own->kid, sizeof(signer.kid));
+		how.signer = &signer;
+	}
 
 	session->result = allocator->alloc(allocator->ctx, size);
 	if (!session->result)
 		return CML_NO_MEMORY;
 	session->result_size = size;
 	session->result_len = size;
-	status = cml_result_seal(session->data_key.key,
+	status = cml_result_seal(&how,
 				 cml_bytes(request, CML_SHA256_SIZE),
 				 cml_bytes(plain->bytes, plain->len),
 				 session->result, &session->result_len);
@@ -267,6 +282,7 @@ static enum cml_status finish(struct cml_session *session,
 	const struct cml_allocator *allocator = &session->memory.allocator;
 	enum cml_status status = CML_INTERNAL;
 	struct plain plain = { 0 };
+	uint8_t flags = session->request_input.header.flags;
 
 	status = identify(session, result);
 	if (!status)
@@ -281,7 +297,7 @@ static enum cml_status finish(struct cml_session *session,
 	/* Arena and decoder have done their part: room for what is sealed. */
 	cml_session_drop_request(session);
 	if (!status)
-		status = seal(session, &plain, result->request_digest);
+		status = seal(session, &plain, flags, result->request_digest);
 	allocator->release(allocator->ctx, plain.bytes, plain.size);
 
 	return status;

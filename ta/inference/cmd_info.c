@@ -112,19 +112,10 @@ static void put_memory(CborEncoder *map, const struct cml_secure_memory *memory,
  */
 TEE_Result cml_cmd_info(struct cml_session *session, TEE_Param *params)
 {
-	uint8_t public_key[CML_P256_POINT_SIZE] = { 0 };
 	uint8_t info[TA_CML_INFO_MAX_SIZE] = { 0 };
-	enum cml_status status = CML_INTERNAL;
 	CborError error = CborNoError;
 	CborEncoder encoder = { 0 };
 	CborEncoder map = { 0 };
-
-	status = cml_session_identity(session);
-	if (!status)
-		status = cml_crypto_p256_public(&session->identity,
-						public_key);
-	if (status)
-		return cml_tee_result(status);
 
 	cbor_encoder_init(&encoder, info, sizeof(info), 0);
 	error = cbor_encoder_create_map(&encoder, &map, 9);
@@ -134,7 +125,8 @@ TEE_Result cml_cmd_info(struct cml_session *session, TEE_Param *params)
 	put_bytes(&map, "device", session->device_id,
 		  sizeof(session->device_id), &error);
 	put_cpu(&map, session->cpu, &error);
-	put_bytes(&map, "public_key", public_key, sizeof(public_key), &error);
+	put_bytes(&map, "challenge", session->challenge,
+		  sizeof(session->challenge), &error);
 	put_key_id(&map, "data_key_id", &session->data_key, &error);
 	put_key_id(&map, "model_key_id", &session->model_key, &error);
 	put_model(&map, &session->model, &error);

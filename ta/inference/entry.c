@@ -17,7 +17,7 @@ static const struct command commands[] = {
 		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_info,
 	},
 	[TA_CML_CMD_PROVISION_KEY] = {
-		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT, IN, NONE, NONE),
+		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT, IN, OUT, NONE),
 		cml_cmd_provision_key,
 	},
 	[TA_CML_CMD_MODEL_BEGIN] = {
@@ -49,6 +49,22 @@ static const struct command commands[] = {
 		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT,
 				TEE_PARAM_TYPE_VALUE_OUTPUT, NONE, NONE),
 		cml_cmd_work,
+	},
+	[TA_CML_CMD_ATTEST] = {
+		TEE_PARAM_TYPES(IN, OUT, NONE, NONE), cml_cmd_attest,
+	},
+	[TA_CML_CMD_OWN_KEY] = {
+		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT, OUT, NONE, NONE),
+		cml_cmd_own_key,
+	},
+	[TA_CML_CMD_OWN_KEY_CSR] = {
+		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT, OUT, NONE, NONE),
+		cml_cmd_own_key_csr,
+	},
+	[TA_CML_CMD_OWN_KEY_ROTATE] = {
+		TEE_PARAM_TYPES(TEE_PARAM_TYPE_VALUE_INPUT,
+				TEE_PARAM_TYPE_VALUE_OUTPUT, NONE, NONE),
+		cml_cmd_own_key_rotate,
 	},
 };
 

@@ -1,118 +1,126 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "evidence.h"
 #include "identity.h"
+#include "memory.h"
+#include "storage.h"
 
-#define KEY_BITS		256
-/* While one instance writes the object, no other can open it. */
-#define CONFLICT_TRIES		200
-#define CONFLICT_WAIT_MS	10
+static const char record_name[] = "cml-generations-v1";
 
-/* Name of the persistent object; another format gets another name. */
-static const char object_id[] = "cml-identity-v1";
+/* How often each key has been rotated. */
+struct generations {
+	uint64_t of[2];
+};
 
-static const uint32_t object_flags = TEE_DATA_FLAG_ACCESS_READ |
-				     TEE_DATA_FLAG_SHARE_READ;
-
-static TEE_Result open_stored(TEE_ObjectHandle *object)
+static size_t index_of(enum cml_identity_key which)
 {
-	return TEE_OpenPersistentObject(TEE_STORAGE_PRIVATE, object_id,
-					sizeof(object_id) - 1, object_flags,
-					object);
+	return which - CML_IDENTITY_WRAPPING;
 }
 
-static TEE_Result alloc_keypair(TEE_ObjectHandle *object)
+const char *cml_identity_label(enum cml_identity_key which)
 {
-	return TEE_AllocateTransientObject(TEE_TYPE_ECDH_KEYPAIR, KEY_BITS,
-					   object);
+	return which == CML_IDENTITY_WRAPPING ? "wrapping" : "signing";
 }
 
-static TEE_Result create_stored(void)
+static enum cml_status look(void *ctx, void *record, bool *changed)
 {
-	TEE_ObjectHandle stored = TEE_HANDLE_NULL;
-	TEE_ObjectHandle made = TEE_HANDLE_NULL;
-	TEE_Result res = TEE_ERROR_GENERIC;
-	TEE_Attribute curve = { 0 };
+	(void)ctx;
+	(void)record;
+	(void)changed;
 
-	res = alloc_keypair(&made);
-	if (res)
-		return res;
-	TEE_InitValueAttribute(&curve, TEE_ATTR_ECC_CURVE,
-			       TEE_ECC_CURVE_NIST_P256, 0);
-	res = TEE_GenerateKey(made, KEY_BITS, &curve, 1);
-	if (!res)
-		res = TEE_RestrictObjectUsage1(made, TEE_USAGE_DERIVE);
-	/* Without TEE_DATA_FLAG_OVERWRITE: whoever is first makes the key. */
-	if (!res)
-		res = TEE_CreatePersistentObject(TEE_STORAGE_PRIVATE,
-						 object_id,
-						 sizeof(object_id) - 1,
-						 object_flags, made, NULL, 0,
-						 &stored);
-	if (!res)
-		TEE_CloseObject(stored);
-	TEE_FreeTransientObject(made);
-
-	return res;
+	return CML_OK;
 }
 
-/* A copy, so that the stored object is open for an instant only. */
-static TEE_Result copy_stored(TEE_ObjectHandle stored, TEE_ObjectHandle *copy)
+static enum cml_status derive(enum cml_identity_key which,
+			      uint64_t generation, struct cml_own_key *key)
 {
-	TEE_ObjectHandle made = TEE_HANDLE_NULL;
-	TEE_Result res = TEE_ERROR_GENERIC;
+	const char *name = cml_identity_label(which);
+	const enum cml_p256_use use = which == CML_IDENTITY_WRAPPING ?
+				      CML_P256_DERIVE : CML_P256_SIGN;
+	char label[CML_LABEL_MAX_LEN] = { 0 };
+	uint8_t seed[CML_SEED_SIZE] = { 0 };
+	enum cml_status status = CML_INTERNAL;
 
-	res = alloc_keypair(&made);
-	if (!res)
-		res = TEE_CopyObjectAttributes1(made, stored);
-	if (res) {
-		TEE_FreeTransientObject(made);
-		return res;
+	if (generation)
+		snprintf(label, sizeof(label), "%s.%" PRIu64, name, generation);
+	else
+		snprintf(label, sizeof(label), "%s", name);
+	status = cml_evidence_seed(name, seed);
+	if (!status)
+		status = cml_keys_p256(seed, cml_bytes(label, strlen(label)),
+				       use, &key->key);
+	cml_wipe(seed, sizeof(seed));
+	if (!status)
+		status = cml_crypto_p256_public(key->key, key->point);
+	if (!status)
+		status = cml_cose_key_thumbprint(key->point, key->kid);
+
+	return status;
+}
+
+static void drop(struct cml_own_key *key)
+{
+	cml_crypto_p256_free(key->key);
+	*key = (struct cml_own_key){ 0 };
+}
+
+enum cml_status cml_identity_get(struct cml_identity *identity,
+				 enum cml_identity_key which,
+				 const struct cml_own_key **key)
+{
+	struct cml_own_key *own = &identity->keys[index_of(which)];
+	struct generations generations = { 0 };
+	enum cml_status status = CML_OK;
+
+	if (!own->key) {
+		status = cml_storage_update(record_name, &generations,
+					    sizeof(generations), look, NULL);
+		if (!status)
+			status = derive(which, generations.of[index_of(which)],
+					own);
 	}
-	*copy = made;
-
-	return TEE_SUCCESS;
-}
-
-/* The stored key pair, made if there is none. */
-static TEE_Result open_or_create(TEE_ObjectHandle *stored)
-{
-	TEE_Result res = TEE_ERROR_GENERIC;
-
-	for (size_t i = 0; i < CONFLICT_TRIES; i++) {
-		res = open_stored(stored);
-		if (res == TEE_ERROR_ITEM_NOT_FOUND)
-			res = create_stored();
-		else if (res != TEE_ERROR_ACCESS_CONFLICT)
-			return res;
-		/* Another instance is making it: its key is ours too. */
-		if (res == TEE_ERROR_ACCESS_CONFLICT)
-			TEE_Wait(CONFLICT_WAIT_MS);
-		else if (res)
-			return res;
+	if (status) {
+		drop(own);
+		return status;
 	}
+	*key = own;
 
-	return res ? res : TEE_ERROR_ACCESS_CONFLICT;
+	return CML_OK;
 }
 
-enum cml_status cml_identity_load(struct cml_p256_key *key)
+static enum cml_status count(void *ctx, void *record, bool *changed)
 {
-	TEE_ObjectHandle stored = TEE_HANDLE_NULL;
-	TEE_Result res = TEE_ERROR_GENERIC;
+	struct generations *generations = record;
+	const enum cml_identity_key *which = ctx;
 
-	res = open_or_create(&stored);
-	if (!res) {
-		res = copy_stored(stored, &key->keypair);
-		TEE_CloseObject(stored);
-	}
-	if (!res)
-		return CML_OK;
+	generations->of[index_of(*which)]++;
+	*changed = true;
 
-	EMSG("identity key: %#" PRIx32, res);
-
-	return res == TEE_ERROR_OUT_OF_MEMORY ? CML_NO_MEMORY : CML_CRYPTO;
+	return CML_OK;
 }
 
-void cml_identity_free(struct cml_p256_key *key)
+enum cml_status cml_identity_rotate(struct cml_identity *identity,
+				    enum cml_identity_key which,
+				    uint64_t *generation)
 {
-	TEE_FreeTransientObject(key->keypair);
-	key->keypair = TEE_HANDLE_NULL;
+	struct generations generations = { 0 };
+	enum cml_status status = CML_INTERNAL;
+
+	status = cml_storage_update(record_name, &generations,
+				    sizeof(generations), count, &which);
+	if (status)
+		return status;
+	drop(&identity->keys[index_of(which)]);
+	*generation = generations.of[index_of(which)];
+
+	return CML_OK;
+}
+
+void cml_identity_free(struct cml_identity *identity)
+{
+	for (size_t i = 0; i < 2; i++)
+		drop(&identity->keys[i]);
 }

@@ -72,6 +72,7 @@ TEE_Result cml_session_open(struct cml_session **session)
 	}
 	made->cpu = cpu_features();
 	get_device_id(made->device_id);
+	TEE_GenerateRandom(made->challenge, sizeof(made->challenge));
 	*session = made;
 
 	return TEE_SUCCESS;
@@ -88,14 +89,6 @@ void cml_session_close(struct cml_session *session)
 	cml_secure_memory_close(&session->memory);
 	cml_wipe(session, sizeof(*session));
 	TEE_Free(session);
-}
-
-enum cml_status cml_session_identity(struct cml_session *session)
-{
-	if (session->identity.keypair != TEE_HANDLE_NULL)
-		return CML_OK;
-
-	return cml_identity_load(&session->identity);
 }
 
 static void release(struct cml_session *session, void *ptr, size_t size)

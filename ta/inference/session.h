@@ -6,10 +6,12 @@
 #include <tee_internal_api.h>
 
 #include "counter.h"
-#include "hpke.h"
 #include "identity.h"
+#include "key_message.h"
 #include "network.h"
 #include "sealed_input.h"
+
+#define CML_CHALLENGE_SIZE	16
 
 struct cml_session_key {
 	bool present;
@@ -20,7 +22,9 @@ struct cml_session_key {
 
 struct cml_session {
 	struct cml_secure_memory memory;
-	struct cml_p256_key identity;	/* empty until first used */
+	struct cml_identity identity;
+	/* What the next key message has to answer. */
+	uint8_t challenge[CML_CHALLENGE_SIZE];
 	struct cml_session_key data_key;
 	struct cml_session_key model_key;
 	uint8_t device_id[CML_DEVICE_ID_SIZE];	/* gpd.tee.deviceID */
@@ -46,9 +50,6 @@ struct cml_session {
 
 TEE_Result cml_session_open(struct cml_session **session);
 void cml_session_close(struct cml_session *session);	/* wipes */
-
-/* The TA's key pair, loaded or made when it is first asked for. */
-enum cml_status cml_session_identity(struct cml_session *session);
 
 /* For cml_clock */
 uint64_t cml_session_clock(void *ctx);
@@ -80,6 +81,11 @@ TEE_Result cml_param_put(TEE_Param *param, struct cml_bytes bytes);
 TEE_Result cml_cmd_info(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_provision_key(struct cml_session *session,
 				 TEE_Param *params);
+TEE_Result cml_cmd_own_key(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_own_key_csr(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_own_key_rotate(struct cml_session *session,
+				  TEE_Param *params);
+TEE_Result cml_cmd_attest(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_model_begin(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_model_push(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_model_finish(struct cml_session *session,

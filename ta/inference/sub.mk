@@ -1,4 +1,5 @@
 srcs-y += board.c
+srcs-y += cmd_attest.c
 srcs-y += cmd_infer.c
 srcs-y += cmd_info.c
 srcs-y += cmd_key.c
@@ -7,6 +8,7 @@ srcs-y += cmd_work.c
 srcs-y += counter.c
 srcs-y += crypto_gp.c
 srcs-y += entry.c
+srcs-y += evidence.c
 srcs-y += identity.c
 srcs-y += model.c
 srcs-y += network.c

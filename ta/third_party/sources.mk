@@ -35,8 +35,8 @@ libjpeg_srcs := \
 libjpeg_includes = -I$(third_party)/libjpeg -I$(LIBJPEG)/src
 libjpeg_cflags :=
 
-# The encoder, without half floats.
-cbor_srcs := src/cborencoder.c
+# The encoder and the parser, without half floats.
+cbor_srcs := src/cborencoder.c src/cborparser.c
 cbor_includes = -I$(third_party)/tinycbor -I$(CBOR)/src
 cbor_cflags := -DCBOR_EXTERNAL_CFG
 

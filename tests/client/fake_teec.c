@@ -27,6 +27,8 @@
 #define MAX_SESSIONS	128
 #define MAX_FILE	(8 << 20)
 #define HEADER_SIZE	72
+#define KEY_MESSAGE_SIZE	300	/* that it takes */
+#define COSE_MALFORMED	100	/* cml_status */
 #define NO_MEMORY	(TA_CML_ERROR_BASE + 2)
 #define MODEL_MISSING	57
 
@@ -201,6 +203,7 @@ static TEEC_Result infer_finish(struct fake *fake)
 static TEEC_Result command(struct fake *fake, uint32_t id,
 			   TEEC_Parameter *params)
 {
+	uint8_t key[75] = { 0 };
 	uint8_t digest[32] = { 0 };
 
 	switch (id) {
@@ -208,8 +211,20 @@ static TEEC_Result command(struct fake *fake, uint32_t id,
 		return info(&params[0]);
 	case TA_CML_CMD_PROVISION_KEY:
 		keep(fake, &params[1], true);
-		return fake->len == 113 ? TEEC_SUCCESS :
-		       (TEEC_Result)(TA_CML_ERROR_BASE + 22);
+		if (fake->len != KEY_MESSAGE_SIZE)
+			return TA_CML_ERROR_BASE + COSE_MALFORMED;
+		return give(&params[2], fake->file, TA_CML_CHALLENGE_SIZE);
+	case TA_CML_CMD_ATTEST:
+		keep(fake, &params[0], true);
+		return give(&params[1], fake->file, fake->len);
+	case TA_CML_CMD_OWN_KEY:
+	case TA_CML_CMD_OWN_KEY_CSR:
+		memset(key, params[0].value.a, sizeof(key));
+		return give(&params[1], key, sizeof(key));
+	case TA_CML_CMD_OWN_KEY_ROTATE:
+		params[1].value.a = 7;
+		params[1].value.b = params[0].value.a;
+		return TEEC_SUCCESS;
 	case TA_CML_CMD_MODEL_BEGIN:
 		return model_begin(fake, &params[0]);
 	case TA_CML_CMD_MODEL_PUSH:

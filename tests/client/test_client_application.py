@@ -26,7 +26,7 @@ INFO = {
     "abi": 1,
     "version": "0.1.0",
     "cpu": ["neon", "dotprod"],
-    "public_key": bytes(range(65)),
+    "challenge": bytes(range(16)),
     "data_key_id": None,
     "model_key_id": b"\xff" * 16,
     "model": {"digest": bytes(32), "size": 4_562_608, "arena": 1_248_704, "tables": 358_848},
@@ -34,7 +34,7 @@ INFO = {
 }
 INFO_JSON = {
     **INFO,
-    "public_key": bytes(range(65)).hex(),
+    "challenge": bytes(range(16)).hex(),
     "model_key_id": "ff" * 16,
     "model": {"digest": "00" * 32, "size": 4_562_608, "arena": 1_248_704, "tables": 358_848},
 }
@@ -234,7 +234,7 @@ def test_every_request_is_in_the_help(program: Path) -> None:
     known = re.findall(
         r'^\t\{ "(\w+)", \d', (HERE.parents[1] / "host/requests.c").read_text(), re.M
     )
-    assert len(known) == 8
+    assert len(known) == 11
     for name in known:
         assert re.search(rf"^  {name} ", ran.stdout, re.M), name
 
@@ -284,11 +284,32 @@ def test_short_files_reach_the_ta_as_they_are(service: Service) -> None:
 
 def test_keys(service: Service) -> None:
     line = service.attached("one")
-    line.good(f"key data {service.file('k', bytes(113))}")
-    line.good(f"key model {service.file('k', bytes(113))}")
-    for size in (0, 112, 114, 300_000):
-        assert line.error(f"key data {service.file('k', bytes(size))}") == "KEY_MALFORMED"
+    message = os.urandom(300)
+    for slot in ("data", "model"):
+        reply = line.good(f"key {slot} {service.file('k', message)}")
+        assert reply["challenge"] == message[:16].hex()
+    for size in (0, 299, 301, 300_000):
+        assert line.error(f"key data {service.file('k', bytes(size))}") == "COSE_MALFORMED"
     assert line.error(f"key other {service.share / 'k'}") == "CA_REQUEST"
+
+
+def test_evidence(service: Service) -> None:
+    line = service.attached("one")
+    for size in (8, 32, 64):
+        nonce = os.urandom(size).hex()
+        assert line.good(f"attest {nonce}")["token"] == nonce
+    for nonce in ("00" * 7, "00" * 65, "0" * 17, "zz" * 8, "AB" * 8, "-1" * 8, "0x" * 8):
+        assert line.error(f"attest {nonce}") == "CA_REQUEST"
+
+
+def test_keys_of_the_ta(service: Service) -> None:
+    line = service.attached("one")
+    for number, name in ((1, "wrapping"), (2, "signing")):
+        assert line.good(f"own-key {name}")["cose_key"] == f"{number:02x}" * 75
+        assert line.good(f"csr {name}")["csr"] == f"{number:02x}" * 75
+        assert line.good(f"rotate {name}")["generation"] == number << 32 | 7
+    for request in ("own-key", "csr", "rotate"):
+        assert line.error(f"{request} sealing") == "CA_REQUEST"
 
 
 @pytest.mark.parametrize(

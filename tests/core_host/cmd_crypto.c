@@ -6,31 +6,19 @@
 #include "driver.h"
 #include "header.h"
 #include "hkdf.h"
-#include "hpke.h"
 #include "p256.h"
 #include "result.h"
 #include "stream.h"
-
-/* u32 length, bytes */
-static struct cml_bytes take_string(struct cml_cursor *cur)
-{
-	return cml_cursor_take(cur, driver_u32(cur));
-}
-
-static struct cml_bytes take_rest(struct cml_cursor *cur)
-{
-	return cml_cursor_take(cur, cml_cursor_remaining(cur));
-}
 
 /* salt, info, u32 output length, IKM -> output */
 static enum cml_status run_hkdf(struct cml_bytes payload,
 				struct driver_reply *reply)
 {
 	struct cml_cursor cur = cml_cursor(payload);
-	struct cml_bytes salt = take_string(&cur);
-	struct cml_bytes info = take_string(&cur);
+	struct cml_bytes salt = driver_string(&cur);
+	struct cml_bytes info = driver_string(&cur);
 	uint32_t len = driver_u32(&cur);
-	struct cml_bytes ikm = take_rest(&cur);
+	struct cml_bytes ikm = driver_rest(&cur);
 	uint8_t out[CML_HKDF_MAX_OUT + 1] = { 0 };
 	enum cml_status status = CML_INTERNAL;
 
@@ -70,7 +58,7 @@ static enum cml_status run_header(struct cml_bytes payload,
 	struct cml_header header = { 0 };
 	enum cml_status status = CML_INTERNAL;
 
-	status = cml_header_parse(take_rest(&cur), CML_KINDS(kind), &header);
+	status = cml_header_parse(driver_rest(&cur), CML_KINDS(kind), &header);
 	if (status)
 		return status;
 	driver_put_u32(reply, header.score_threshold);
@@ -83,60 +71,6 @@ static enum cml_status run_header(struct cml_bytes payload,
 	driver_put(reply, header.bytes, sizeof(header.bytes));
 
 	return CML_OK;
-}
-
-/* i64 call to fail, scalar, info, aad, message -> plaintext */
-static enum cml_status run_hpke_open(struct cml_bytes payload,
-				     struct driver_reply *reply)
-{
-	struct cml_cursor cur = cml_cursor(payload);
-	int64_t failing = driver_u64(&cur);
-	struct cml_bytes scalar = cml_cursor_take(&cur, P256_SCALAR_SIZE);
-	struct cml_bytes info = take_string(&cur);
-	struct cml_bytes aad = take_string(&cur);
-	struct cml_bytes message = take_rest(&cur);
-	struct cml_p256_key *key = NULL;
-	enum cml_status status = CML_INTERNAL;
-	uint8_t plain[1024] = { 0 };
-
-	if (!cml_cursor_ok(&cur) || message.len > sizeof(plain))
-		return CML_INTERNAL;
-	status = openssl_p256_new(scalar.ptr, &key);
-	if (status)
-		return status;
-	openssl_fail_call(failing, CML_NO_MEMORY);
-	status = cml_hpke_open(key, info, aad, message, plain);
-	openssl_fail_call(-1, CML_OK);
-	if (!status)
-		driver_put(reply, plain, message.len - CML_HPKE_ENC_SIZE -
-					 CML_GCM_TAG_SIZE);
-	openssl_p256_free(key);
-
-	return status;
-}
-
-/* scalar, u32 slot, wrapped key -> key, also when it failed */
-static enum cml_status run_key_unwrap(struct cml_bytes payload,
-				      struct driver_reply *reply)
-{
-	struct cml_cursor cur = cml_cursor(payload);
-	struct cml_bytes scalar = cml_cursor_take(&cur, P256_SCALAR_SIZE);
-	uint32_t slot = driver_u32(&cur);
-	struct cml_bytes wrapped = take_rest(&cur);
-	uint8_t key[CML_AES256_KEY_SIZE] = { 0 };
-	struct cml_p256_key *recipient = NULL;
-	enum cml_status status = CML_INTERNAL;
-
-	if (!cml_cursor_ok(&cur))
-		return CML_INTERNAL;
-	status = openssl_p256_new(scalar.ptr, &recipient);
-	if (status)
-		return status;
-	status = cml_key_unwrap(recipient, slot, wrapped, key);
-	driver_put(reply, key, sizeof(key));
-	openssl_p256_free(recipient);
-
-	return status;
 }
 
 /* u8 form, x, y -> u32: is it a point? */
@@ -247,9 +181,9 @@ static enum cml_status run_stream(struct cml_bytes payload,
 
 	request.key = cml_cursor_take(&cur, CML_AES256_KEY_SIZE);
 	request.plaintext_len = driver_u64(&cur);
-	request.associated = take_string(&cur);
-	request.pieces = take_string(&cur);
-	request.sealed = take_rest(&cur);
+	request.associated = driver_string(&cur);
+	request.pieces = driver_string(&cur);
+	request.sealed = driver_rest(&cur);
 	if (!cml_cursor_ok(&cur))
 		return CML_INTERNAL;
 
@@ -269,29 +203,48 @@ static enum cml_status run_stream(struct cml_bytes payload,
 	return status;
 }
 
-/* u32 room, key, external AAD, plaintext -> COSE_Encrypt0 */
+/*
+ * u32 room, u32 layers (CML_REQUEST_*), key, scalar of the signer, external AAD,
+ * plaintext -> sealed
+ */
 static enum cml_status run_result_seal(struct cml_bytes payload,
 				       struct driver_reply *reply)
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	size_t len = driver_u32(&cur);
+	uint32_t flags = driver_u32(&cur);
 	struct cml_bytes key = cml_cursor_take(&cur, CML_AES256_KEY_SIZE);
-	struct cml_bytes aad = take_string(&cur);
-	struct cml_bytes plain = take_rest(&cur);
+	struct cml_bytes scalar = cml_cursor_take(&cur, CML_P256_SCALAR_SIZE);
+	struct cml_bytes aad = driver_string(&cur);
+	struct cml_bytes plain = driver_rest(&cur);
 	const struct cml_allocator *allocator = driver_allocator();
+	uint8_t point[CML_P256_POINT_SIZE] = { 0 };
 	enum cml_status status = CML_INTERNAL;
+	struct cml_cose_signer signer = { 0 };
+	struct cml_result_seal how = { 0 };
 	size_t room = len;
 	uint8_t *out = NULL;
 
 	if (!cml_cursor_ok(&cur))
 		return CML_INTERNAL;
+	if (!(flags & CML_REQUEST_CLEAR))
+		how.data_key = key.ptr;
+	if (flags & CML_REQUEST_SIGNED)
+		how.signer = &signer;
+	status = cml_crypto_p256_new(scalar.ptr, CML_P256_SIGN, &signer.key);
+	if (!status)
+		status = cml_crypto_p256_public(signer.key, point);
+	if (!status)
+		status = cml_cose_key_thumbprint(point, signer.kid);
 	out = allocator->alloc(allocator->ctx, room);
-	if (!out)
-		return CML_NO_MEMORY;
-	status = cml_result_seal(key.ptr, aad, plain, out, &len);
+	if (!status && !out)
+		status = CML_NO_MEMORY;
+	if (!status)
+		status = cml_result_seal(&how, aad, plain, out, &len);
 	if (!status)
 		driver_put(reply, out, len);
 	allocator->release(allocator->ctx, out, room);
+	cml_crypto_p256_free(signer.key);
 
 	return status;
 }
@@ -299,9 +252,7 @@ static enum cml_status run_result_seal(struct cml_bytes payload,
 const struct driver_command driver_crypto_commands[] = {
 	{ "hkdf", run_hkdf },
 	{ "header", run_header },
-	{ "hpke_open", run_hpke_open },
 	{ "key_id", run_key_id },
-	{ "key_unwrap", run_key_unwrap },
 	{ "p256_is_point", run_p256_is_point },
 	{ "result_seal", run_result_seal },
 	{ "stream", run_stream },

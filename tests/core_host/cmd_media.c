@@ -330,10 +330,13 @@ static enum cml_status run_result(struct cml_bytes payload,
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	size_t len = driver_u32(&cur);
+	uint64_t sequence = driver_u64(&cur);
+	uint64_t counter = driver_u64(&cur);
+	uint64_t version = driver_u64(&cur);
 	struct cml_result result = {
-		.sequence = driver_u64(&cur),
-		.counter = driver_u64(&cur),
-		.model_version = driver_u64(&cur),
+		.sequence = sequence,
+		.counter = counter,
+		.model_version = version,
 		.model_name = "a-name.of_32_characters-at-most.",
 		.ta_version = "1.2.3",
 	};

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The portable core as processes: built once a session, each shared by all tests."""
 
+import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -25,9 +26,13 @@ def core_make() -> Callable[[str], Path]:
     cbor = sources.unpacked("tinycbor", progress)
 
     def make(target: str) -> Path:
+        build.mkdir(parents=True, exist_ok=True)
         argv = ["make", "--silent", "-j2", "-C", os.fspath(Path(__file__).parent), target]
         argv += [f"BUILD={build}", f"LIBJPEG={libjpeg}", f"CBOR={cbor}"]
-        process.run(argv, timeout_s=BUILD_TIMEOUT_S)
+        # Workers of xdist build into the same folder: the second finds it done.
+        with (build / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            process.run(argv, timeout_s=BUILD_TIMEOUT_S)
         return build
 
     return make

@@ -2,14 +2,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/ec.h>
+#include <openssl/ecdsa.h>
 #include <openssl/evp.h>
 #include <openssl/obj_mac.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/rand.h>
 
 #include "crypto_openssl.h"
+#include "p256.h"
 
 /* Test process only. */
 static int64_t fail_countdown = -1;
@@ -208,9 +212,58 @@ enum cml_status cml_crypto_gcm_seal(struct cml_gcm *gcm,
 	return good ? CML_OK : CML_CRYPTO;
 }
 
+struct cml_aes256 {
+	uint8_t key[CML_AES256_KEY_SIZE];
+};
+
+enum cml_status cml_crypto_aes256_new(const uint8_t key[CML_AES256_KEY_SIZE],
+				      struct cml_aes256 **aes)
+{
+	enum cml_status status = injected();
+
+	if (status)
+		return status;
+	*aes = calloc(1, sizeof(**aes));
+	if (!*aes)
+		return CML_NO_MEMORY;
+	memcpy((*aes)->key, key, sizeof((*aes)->key));
+
+	return CML_OK;
+}
+
+enum cml_status cml_crypto_aes256_decrypt(struct cml_aes256 *aes,
+					  const uint8_t in[CML_AES_BLOCK_SIZE],
+					  uint8_t out[CML_AES_BLOCK_SIZE])
+{
+	enum cml_status status = injected();
+	EVP_CIPHER_CTX *ctx = NULL;
+	int len = 0;
+	int good = 0;
+
+	if (status)
+		return status;
+	ctx = EVP_CIPHER_CTX_new();
+	good = EVP_DecryptInit_ex(ctx, EVP_aes_256_ecb(), NULL, aes->key,
+				  NULL) &&
+	       EVP_CIPHER_CTX_set_padding(ctx, 0) &&
+	       EVP_DecryptUpdate(ctx, out, &len, in, CML_AES_BLOCK_SIZE) &&
+	       len == CML_AES_BLOCK_SIZE;
+	EVP_CIPHER_CTX_free(ctx);
+
+	return good ? CML_OK : CML_CRYPTO;
+}
+
+void cml_crypto_aes256_free(struct cml_aes256 *aes)
+{
+	if (aes)
+		OPENSSL_cleanse(aes, sizeof(*aes));
+	free(aes);
+}
+
 struct cml_p256_key {
 	EC_GROUP *group;
 	BIGNUM *scalar;
+	enum cml_p256_use use;
 };
 
 enum cml_status openssl_p256_new(const uint8_t scalar[P256_SCALAR_SIZE],
@@ -222,6 +275,7 @@ enum cml_status openssl_p256_new(const uint8_t scalar[P256_SCALAR_SIZE],
 		return CML_NO_MEMORY;
 	made->group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
 	made->scalar = BN_bin2bn(scalar, P256_SCALAR_SIZE, NULL);
+	made->use = CML_P256_DERIVE;
 	if (BN_is_zero(made->scalar) ||
 	    BN_cmp(made->scalar, EC_GROUP_get0_order(made->group)) >= 0) {
 		openssl_p256_free(made);
@@ -241,6 +295,96 @@ void openssl_p256_free(struct cml_p256_key *key)
 	free(key);
 }
 
+enum cml_status cml_crypto_p256_new(const uint8_t scalar[CML_P256_SCALAR_SIZE],
+				    enum cml_p256_use use,
+				    struct cml_p256_key **key)
+{
+	enum cml_status status = injected();
+
+	if (!status && !cml_p256_is_scalar(scalar))
+		status = CML_CRYPTO;
+	if (!status)
+		status = openssl_p256_new(scalar, key);
+	if (!status)
+		(*key)->use = use;
+
+	return status;
+}
+
+void cml_crypto_p256_free(struct cml_p256_key *key)
+{
+	openssl_p256_free(key);
+}
+
+/* OpenSSL's key of @key; NULL when that fails. */
+static EVP_PKEY *private_key(const struct cml_p256_key *key)
+{
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	OSSL_PARAM *params = NULL;
+	EVP_PKEY *made = NULL;
+
+	if (OSSL_PARAM_BLD_push_utf8_string(build, OSSL_PKEY_PARAM_GROUP_NAME,
+					    "P-256", 0) &&
+	    OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_PRIV_KEY,
+				   key->scalar))
+		params = OSSL_PARAM_BLD_to_param(build);
+	if (!params || EVP_PKEY_fromdata_init(ctx) <= 0 ||
+	    EVP_PKEY_fromdata(ctx, &made, EVP_PKEY_KEYPAIR, params) <= 0)
+		made = NULL;
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(build);
+	EVP_PKEY_CTX_free(ctx);
+
+	return made;
+}
+
+/* r || s of what OpenSSL gives as DER */
+static bool raw_signature(const uint8_t *der, size_t len,
+			  uint8_t sig[CML_P256_SIGNATURE_SIZE])
+{
+	ECDSA_SIG *parsed = d2i_ECDSA_SIG(NULL, &der, len);
+	bool good = parsed &&
+		    BN_bn2binpad(ECDSA_SIG_get0_r(parsed), sig,
+				 CML_P256_SCALAR_SIZE) ==
+		    CML_P256_SCALAR_SIZE &&
+		    BN_bn2binpad(ECDSA_SIG_get0_s(parsed),
+				 sig + CML_P256_SCALAR_SIZE,
+				 CML_P256_SCALAR_SIZE) ==
+		    CML_P256_SCALAR_SIZE;
+
+	ECDSA_SIG_free(parsed);
+
+	return good;
+}
+
+enum cml_status cml_crypto_p256_sign(struct cml_p256_key *key,
+				     const uint8_t digest[CML_SHA256_SIZE],
+				     uint8_t sig[CML_P256_SIGNATURE_SIZE])
+{
+	enum cml_status status = injected();
+	EVP_PKEY_CTX *ctx = NULL;
+	EVP_PKEY *private = NULL;
+	uint8_t der[80] = { 0 };
+	size_t len = sizeof(der);
+	bool good = false;
+
+	if (status)
+		return status;
+	/* In the TA such a call would panic. */
+	if (key->use != CML_P256_SIGN)
+		abort();
+	private = private_key(key);
+	ctx = EVP_PKEY_CTX_new(private, NULL);
+	good = private && ctx && EVP_PKEY_sign_init(ctx) > 0 &&
+	       EVP_PKEY_sign(ctx, der, &len, digest, CML_SHA256_SIZE) > 0 &&
+	       raw_signature(der, len, sig);
+	EVP_PKEY_CTX_free(ctx);
+	EVP_PKEY_free(private);
+
+	return good ? CML_OK : CML_CRYPTO;
+}
+
 enum cml_status cml_crypto_p256_ecdh(struct cml_p256_key *key,
 				     const uint8_t peer[CML_P256_POINT_SIZE],
 				     uint8_t secret[CML_P256_SECRET_SIZE])
@@ -252,6 +396,8 @@ enum cml_status cml_crypto_p256_ecdh(struct cml_p256_key *key,
 
 	if (status)
 		return status;
+	if (key->use != CML_P256_DERIVE)
+		abort();
 	point = EC_POINT_new(key->group);
 	x = BN_new();
 	/* OpenSSL would notice what is no point: nothing must rely on it. */

@@ -5,9 +5,9 @@
 
 #include "crypto.h"
 
-#define P256_SCALAR_SIZE 32
+#define P256_SCALAR_SIZE CML_P256_SCALAR_SIZE
 
-/* CML_CRYPTO when @scalar is 0 or not below the group order. */
+/* For ECDH. CML_CRYPTO when @scalar is 0 or not below the group order. */
 enum cml_status openssl_p256_new(const uint8_t scalar[P256_SCALAR_SIZE],
 				 struct cml_p256_key **key);
 void openssl_p256_free(struct cml_p256_key *key);	/* NULL allowed */

@@ -63,9 +63,20 @@ uint64_t driver_u64(struct cml_cursor *cur)
 	return cursor_le(cur, 8);
 }
 
+struct cml_bytes driver_string(struct cml_cursor *cur)
+{
+	return cml_cursor_take(cur, driver_u32(cur));
+}
+
+struct cml_bytes driver_rest(struct cml_cursor *cur)
+{
+	return cml_cursor_take(cur, cml_cursor_remaining(cur));
+}
+
 static const struct driver_command *find(const char *name, size_t len)
 {
 	const struct driver_command *tables[] = {
+		driver_cose_commands,
 		driver_crypto_commands,
 		driver_engine_commands,
 		driver_job_commands,

@@ -29,6 +29,10 @@ void driver_put_u64(struct driver_reply *reply, uint64_t value);
 uint32_t driver_u32(struct cml_cursor *cur);
 uint64_t driver_u64(struct cml_cursor *cur);
 
+/* u32 length, bytes; and whatever is left. */
+struct cml_bytes driver_string(struct cml_cursor *cur);
+struct cml_bytes driver_rest(struct cml_cursor *cur);
+
 struct driver_command {
 	const char *name;
 	enum cml_status (*run)(struct cml_bytes payload,
@@ -36,6 +40,7 @@ struct driver_command {
 };
 
 /* Each ends with a {NULL, NULL} entry; one table per cmd_*.c. */
+extern const struct driver_command driver_cose_commands[];
 extern const struct driver_command driver_crypto_commands[];
 extern const struct driver_command driver_engine_commands[];
 extern const struct driver_command driver_job_commands[];

@@ -6,6 +6,7 @@
 #include "driver.h"
 
 const struct driver_command driver_crypto_commands[] = { { NULL, NULL } };
+const struct driver_command driver_cose_commands[] = { { NULL, NULL } };
 
 enum cml_status cml_crypto_hmac_sha256(struct cml_bytes key,
 				       const struct cml_bytes *pieces,
@@ -60,6 +61,41 @@ enum cml_status cml_crypto_gcm_seal(struct cml_gcm *gcm,
 
 void cml_crypto_gcm_free(struct cml_gcm *gcm)
 {
+}
+
+enum cml_status cml_crypto_aes256_new(const uint8_t key[CML_AES256_KEY_SIZE],
+				      struct cml_aes256 **aes)
+{
+	abort();
+}
+
+enum cml_status cml_crypto_aes256_decrypt(struct cml_aes256 *aes,
+					  const uint8_t in[CML_AES_BLOCK_SIZE],
+					  uint8_t out[CML_AES_BLOCK_SIZE])
+{
+	abort();
+}
+
+void cml_crypto_aes256_free(struct cml_aes256 *aes)
+{
+}
+
+enum cml_status cml_crypto_p256_new(const uint8_t scalar[CML_P256_SCALAR_SIZE],
+				    enum cml_p256_use use,
+				    struct cml_p256_key **key)
+{
+	abort();
+}
+
+void cml_crypto_p256_free(struct cml_p256_key *key)
+{
+}
+
+enum cml_status cml_crypto_p256_sign(struct cml_p256_key *key,
+				     const uint8_t digest[CML_SHA256_SIZE],
+				     uint8_t sig[CML_P256_SIGNATURE_SIZE])
+{
+	abort();
 }
 
 enum cml_status cml_crypto_p256_ecdh(struct cml_p256_key *key,

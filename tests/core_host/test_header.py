@@ -27,7 +27,7 @@ from sandbox.tee_abi import (
 class Fields:
     magic: bytes = b"CML2"
     kind: int = Kind.PHOTO
-    reserved: int = 0
+    flags: int = 0
     threshold: int = 500
     key_id: bytes = bytes(range(16))
     number: int = 7
@@ -57,6 +57,8 @@ def parse(native: Driver, data: bytes, kind: Kind) -> tuple[int, bytes]:
         replace(PHOTO, length=1),
         replace(PHOTO, length=PHOTO_MAX_BYTES),
         replace(MODEL, length=MODEL_MAX_BYTES),
+        replace(PHOTO, flags=1),
+        replace(TENSORS, flags=3),
         replace(PHOTO, number=1),
         replace(PHOTO, number=(1 << 64) - 1),
         replace(PHOTO, subject=bytes(32)),
@@ -90,7 +92,10 @@ def test_good_header_is_read_field_by_field(native: Driver, fields: Fields) -> N
         (replace(PHOTO, kind=0), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, kind=4), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, kind=255), Kind.PHOTO, Status.HEADER_MALFORMED),
-        (replace(PHOTO, reserved=1), Kind.PHOTO, Status.HEADER_MALFORMED),
+        (replace(PHOTO, flags=2), Kind.PHOTO, Status.HEADER_MALFORMED),
+        (replace(PHOTO, flags=4), Kind.PHOTO, Status.HEADER_MALFORMED),
+        (replace(TENSORS, flags=0x81), Kind.TENSORS, Status.HEADER_MALFORMED),
+        (replace(MODEL, flags=1), Kind.MODEL, Status.HEADER_MALFORMED),
         (replace(PHOTO, threshold=0), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, threshold=1001), Kind.PHOTO, Status.HEADER_MALFORMED),
         (replace(PHOTO, length=0), Kind.PHOTO, Status.HEADER_MALFORMED),

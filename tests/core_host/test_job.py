@@ -15,6 +15,8 @@ from sandbox.tee_abi import Status
 
 SIDE, CHANNELS = 40, 24
 ROUNDS = 8
+# On a host that is busy with other things, helpers may not get a core before the photo is done.
+MOST_ROUNDS = 400
 CONV = Conv(
     out_channels=CHANNELS,
     kernel=(3, 3),
@@ -82,11 +84,11 @@ def test_nobody_helps(native: Driver, model: bytes, photo: bytes, expected: byte
 def test_helpers_take_a_share(
     threads: Driver, model: bytes, photo: bytes, expected: bytes, helpers: int
 ) -> None:
-    shares = 0
-    for _ in range(ROUNDS):
+    rounds = shares = 0
+    while rounds < ROUNDS or (not shares and rounds < MOST_ROUNDS):
         _, tiles, found = run(threads, model, photo, helpers=helpers)
         assert found == expected
-        shares += tiles
+        rounds, shares = rounds + 1, shares + tiles
     assert shares > 0
 
 
@@ -94,9 +96,9 @@ def test_helpers_that_stop_anywhere(
     native: Driver, model: bytes, photo: bytes, expected: bytes
 ) -> None:
     """They have a tile, as a rule, which then has to be done anew."""
-    attempts = []
-    for _ in range(ROUNDS):
+    rounds, most = 0, 1
+    while rounds < ROUNDS or (most == 1 and rounds < MOST_ROUNDS):
         count, _, found = run(native, model, photo, helpers=8, halts=True)
         assert found == expected
-        attempts.append(count)
-    assert max(attempts) > 1, attempts
+        rounds, most = rounds + 1, max(most, count)
+    assert most > 1, rounds

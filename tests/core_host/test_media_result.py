@@ -16,7 +16,7 @@ from sandbox.owner.results import Origin, Result
 from sandbox.tee_abi import RESULT_MAX_BYTES, Status
 
 LABELS = (FIXTURES / "models" / "coco80.labels.txt").read_text().splitlines()
-SEAL_BYTES = 64  # CML_RESULT_SEAL_SIZE
+SEAL_BYTES = 192  # CML_RESULT_SEAL_SIZE
 
 REQUEST, MODEL, OUTPUT = os.urandom(32), os.urandom(32), os.urandom(32)
 DEVICE = os.urandom(16)

@@ -6,6 +6,7 @@ import struct
 
 import cbor2
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -13,9 +14,12 @@ from cwt import COSE, COSEKey
 from cwt.exceptions import CWTError
 from driver import Driver
 
-from sandbox.tee_abi import RESULT_MAX_BYTES, TENSORS_MAX_BYTES, Status
+from sandbox.owner import cose
+from sandbox.tee_abi import RESULT_MAX_BYTES, TENSORS_MAX_BYTES, RequestFlag, Status
 
 DATA_KEY = os.urandom(32)
+SCALAR = 0x1234567890
+SIGNER = ec.derive_private_key(SCALAR, ec.SECP256R1()).public_key()
 AAD = os.urandom(32)
 
 
@@ -24,10 +28,10 @@ def result_key(data_key: bytes) -> bytes:
 
 
 def seal(
-    native: Driver, plain: bytes, aad: bytes = AAD, room: int = RESULT_MAX_BYTES
+    native: Driver, plain: bytes, aad: bytes = AAD, room: int = RESULT_MAX_BYTES, flags: int = 0
 ) -> tuple[int, bytes]:
-    request = struct.pack("<I", room) + DATA_KEY + struct.pack("<I", len(aad)) + aad + plain
-    return native.call("result_seal", request)
+    request = struct.pack("<II", room, flags) + DATA_KEY + SCALAR.to_bytes(32, "big")
+    return native.call("result_seal", request + struct.pack("<I", len(aad)) + aad + plain)
 
 
 def cose_key(key: bytes) -> COSEKey:
@@ -88,8 +92,32 @@ def test_room(native: Driver) -> None:
 
 
 def test_limits(native: Driver) -> None:
-    assert seal(native, b"", os.urandom(33)) == (Status.INTERNAL, b"")
+    assert seal(native, b"", os.urandom(257)) == (Status.INTERNAL, b"")
     room = TENSORS_MAX_BYTES + 4096
     assert seal(native, bytes(TENSORS_MAX_BYTES + 1), room=room) == (Status.INTERNAL, b"")
     for size in (65535, 65536, TENSORS_MAX_BYTES):
         assert seal(native, bytes(size), room=room)[0] == Status.OK
+
+
+@pytest.mark.parametrize("flags", [RequestFlag.SIGNED, RequestFlag.SIGNED | RequestFlag.CLEAR])
+@pytest.mark.parametrize("length", [0, 100, 255, 256, 16000])
+def test_signed_results_open_at_the_owners(native: Driver, flags: RequestFlag, length: int) -> None:
+    plain = os.urandom(length)
+    status, message = seal(native, plain, flags=flags)
+    assert status == Status.OK
+    assert len(message) <= length + 192  # CML_RESULT_SEAL_SIZE
+    key = None if RequestFlag.CLEAR in flags else result_key(DATA_KEY)
+    opened = cose.open_result(message, key=key, signer=SIGNER, external_aad=AAD)
+    assert opened == plain
+    other = ec.derive_private_key(SCALAR + 1, ec.SECP256R1()).public_key()
+    for bent in ({"signer": other}, {"external_aad": bytes(32)}):
+        with pytest.raises(cose.CoseError):
+            cose.open_result(message, **{"key": key, "signer": SIGNER, "external_aad": AAD, **bent})
+    needed = len(message)
+    assert seal(native, plain, room=needed, flags=flags)[0] == Status.OK
+    for room in (0, 100, needed - 1):
+        assert seal(native, plain, room=room, flags=flags) == (Status.INTERNAL, b"")
+
+
+def test_a_result_that_is_neither_signed_nor_encrypted_is_not_made(native: Driver) -> None:
+    assert seal(native, b"plain", flags=RequestFlag.CLEAR) == (Status.INTERNAL, b"")

@@ -11,11 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.owner import keys, sealed_file
+import cbor2
+
+from sandbox.commands.trust import Believed
+from sandbox.owner import cose, keys, sealed_file
 from sandbox.owner.results import Result, open_result
 from sandbox.owner.sealed_file import Sealed
 from sandbox.owner.service import Session, TaInfo
 from sandbox.owner.share import Share
+from sandbox.tee import MemrefIn, MemrefOut, ValueIn
+from sandbox.tee import Session as TEESession
+from sandbox.tee_abi import INFO_MAX_BYTES, Command, OwnKey
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "fixtures/models/ssdlite_mobilenet_v2_coco80_204_int8.tflite"
@@ -67,17 +73,25 @@ class Client:
         # Of the model that its photos are for: the detector, until another is loaded.
         self.model_digest = hashlib.sha256(MODEL.read_bytes()).digest()
         self.info: TaInfo = session.attach(name)
+        # What evidence is for is tested elsewhere: here the normal world's word is enough.
+        keys_of_ta = Believed().keys_of(session)
+        self.wrapping, self.signer = keys_of_ta.wrapping, keys_of_ta.signing
+        self.challenge = keys_of_ta.challenge
+
+    def wrap(self, key: bytes, slot: keys.Slot) -> bytes:
+        """For this session, now."""
+        return keys.wrap(key, slot, self.wrapping, self.challenge)
 
     def provision_bytes(self, slot: str, wrapped: bytes) -> None:
         path = self.share.put(wrapped, "key")
         try:
-            self.session.provision(slot, path)
+            self.challenge = self.session.provision(slot, path)
         finally:
             self.share.drop(path)
 
     def provision(self) -> None:
         for slot, key in ((keys.Slot.DATA, self.data_key), (keys.Slot.MODEL, self.model_key)):
-            self.provision_bytes(slot.name.lower(), keys.wrap(key, slot, self.info.public_key))
+            self.provision_bytes(slot.name.lower(), self.wrap(key, slot))
 
     def load_bytes(self, sealed: bytes) -> None:
         path = self.share.put(sealed, "model")
@@ -121,12 +135,21 @@ class Client:
 
     def infer(self, photo: bytes) -> Result:
         sealed = self.seal(photo)
-        return open_result(self.data_key, sealed, self.infer_bytes(sealed.data))
+        return open_result(self.data_key, sealed, self.infer_bytes(sealed.data), self.signer)
 
     def assert_works(self) -> None:
         """A good photo gives its golden result, in this very session."""
         result = self.infer((ROOT / "fixtures/photos/chelsea.jpg").read_bytes())
         assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
+
+
+def provision(session: TEESession, slot: keys.Slot, key: bytes) -> None:
+    """A key into a session of the TA itself, without the client application."""
+    (info,) = session.invoke(Command.INFO, (MemrefOut(INFO_MAX_BYTES),))
+    challenge = cbor2.loads(info.data)["challenge"]
+    _, own = session.invoke(Command.OWN_KEY, (ValueIn(OwnKey.WRAPPING), MemrefOut(75)))
+    message = keys.wrap(key, slot, cose.decode_key(own.data), challenge)
+    session.invoke(Command.PROVISION_KEY, (ValueIn(slot), MemrefIn(message), MemrefOut(16)))
 
 
 def sha256(data: bytes) -> str:

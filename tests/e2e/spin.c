@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * spin CORE MILLISECONDS: keeps a core to itself, as a normal world may. What
- * the secure world was doing there waits.
+ * spin CORE: for each number of milliseconds that it reads from stdin, one a
+ * line, it keeps the core to itself, as a normal world may, and then prints a
+ * line. What the secure world was doing there waits.
  */
 #define _GNU_SOURCE
 #include <sched.h>
@@ -21,10 +22,10 @@ static double now_ms(void)
 int main(int argc, char **argv)
 {
 	const struct sched_param param = { .sched_priority = 50 };
-	double end = 0;
 	cpu_set_t set;
+	int ms = 0;
 
-	if (argc != 3)
+	if (argc != 2)
 		return 2;
 	CPU_ZERO(&set);
 	CPU_SET(atoi(argv[1]), &set);
@@ -33,9 +34,14 @@ int main(int argc, char **argv)
 		perror("spin");
 		return 1;
 	}
-	end = now_ms() + atoi(argv[2]);
-	while (now_ms() < end)
-		;
+	while (scanf("%d", &ms) == 1) {
+		const double end = now_ms() + ms;
+
+		while (now_ms() < end)
+			;
+		puts("done");
+		fflush(stdout);
+	}
 
 	return 0;
 }

@@ -11,7 +11,7 @@
  *
  * PARAM is none, value:A, inval:A (in and out), outval, or TYPE:SIZE with TYPE
  * in, out, inout (memory filled with 0xa5), file (memory filled from the file
- * that SIZE names), race (the same, and a thread on another core alters it, a
+ * that SIZE names, once it is there), race (the same, and a thread on another core alters it, a
  * byte there and back, for as long as the command runs), save (16 KiB out, kept
  * in the file that SIZE names), nullin, nullout (no memory, yet a size). The
  * answer is the TEE_Result and its origin, or "errno N" when the kernel refuses.
@@ -36,6 +36,9 @@
 
 #define PARAMS		4
 #define SAVE_SIZE	16384
+/* A file may yet have to be written, in answer to one that was saved. */
+#define FILE_TRIES	2000
+#define FILE_WAIT_US	10000
 
 struct session {
 	int device;
@@ -186,6 +189,10 @@ static size_t file_size(const char *path)
 	FILE *file = fopen(path, "rb");
 	long size = 0;
 
+	for (int i = 0; !file && i < FILE_TRIES; i++) {
+		usleep(FILE_WAIT_US);
+		file = fopen(path, "rb");
+	}
 	if (!file || fseek(file, 0, SEEK_END))
 		abort();
 	size = ftell(file);

@@ -141,9 +141,9 @@ def test_sessions_run_at_the_same_time(connect: Callable[[str], Client]) -> None
     photo = (ROOT / "fixtures/photos/astronaut.jpg").read_bytes()
     request = first.seal(photo)
     answer = first.infer_bytes(request.data)
-    assert open_result(first.data_key, request, answer).detections
+    assert open_result(first.data_key, request, answer, first.signer).detections
     with pytest.raises(ResultError):
-        open_result(second.data_key, request, answer)
+        open_result(second.data_key, request, answer, first.signer)
     for client in (first, second):
         client.assert_works()
 
@@ -152,9 +152,9 @@ def test_a_result_opens_for_its_own_request_only(client: Client) -> None:
     photo = (ROOT / "fixtures/photos/chelsea.jpg").read_bytes()
     first, second = client.seal(photo), client.seal(photo)
     answer = client.infer_bytes(first.data)
-    open_result(client.data_key, first, answer)
+    open_result(client.data_key, first, answer, client.signer)
     with pytest.raises(ResultError):
-        open_result(client.data_key, second, answer)
+        open_result(client.data_key, second, answer, client.signer)
 
 
 def test_golden_results_are_of_this_model() -> None:

@@ -10,15 +10,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import big_photo
+import cbor2
 import pytest
 from bad_photos import BAD
-from real_stack import MODEL, ROOT, Client
+from cryptography.hazmat.primitives.asymmetric import ec
+from real_stack import MODEL, ROOT, Client, golden
 
 from sandbox.errors import SandboxError
 from sandbox.machine.machine import Machine
 from sandbox.owner import keys, sealed_file
+from sandbox.owner.results import ResultError, open_result
 from sandbox.owner.sealed_file import HEADER_BYTES, SEGMENT_BYTES, Sealed
 from sandbox.owner.service import InputRefused, TaError
+from sandbox.tee_abi import RequestFlag
 
 PHOTOS = ROOT / "fixtures/photos"
 
@@ -213,28 +217,75 @@ def test_progressive_photo_that_does_not_fit(client: Client, tmp_path: Path) -> 
 
 
 def test_key_for_the_other_slot(client: Client) -> None:
-    wrapped = keys.wrap(os.urandom(32), keys.Slot.MODEL, client.info.public_key)
-    assert refused(lambda: client.provision_bytes("data", wrapped)) == "KEY_UNWRAP"
+    wrapped = client.wrap(os.urandom(32), keys.Slot.MODEL)
+    assert refused(lambda: client.provision_bytes("data", wrapped)) == "COSE_OPEN"
     client.assert_works()
 
 
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        (lambda wrapped: flipped(wrapped, 112), "KEY_UNWRAP"),
-        (lambda wrapped: flipped(wrapped, 70), "KEY_UNWRAP"),
-        (lambda wrapped: flipped(wrapped, 40), "KEY_MALFORMED"),
-        (lambda wrapped: b"\x04" + bytes(64) + wrapped[65:], "KEY_MALFORMED"),
-        (lambda wrapped: wrapped[:-1], "KEY_MALFORMED"),
-        (lambda wrapped: wrapped + b"x", "KEY_MALFORMED"),
-        (lambda wrapped: b"", "KEY_MALFORMED"),
+        (lambda message: flipped(message, len(message) - 1), "COSE_UNWRAP"),
+        (lambda message: flipped(message, 45), "COSE_OPEN"),
+        (lambda message: message[:-1], "COSE_MALFORMED"),
+        (lambda message: message + b"x", "COSE_MALFORMED"),
+        (lambda message: message[:16], "COSE_MALFORMED"),
+        (lambda message: b"", "COSE_MALFORMED"),
+        (lambda message: message + bytes(600), "COSE_LIMIT"),
+        (lambda message: flipped(message, 3), "KEY_REPLAYED"),
     ],
-    ids=["tag", "ciphertext", "point", "no-point", "short", "long", "empty"],
+    ids=["wrapped", "content", "short", "long", "challenge", "empty", "limit", "other-challenge"],
 )
-def test_altered_wrapped_key(client: Client, change: Callable[[bytes], bytes], status: str) -> None:
-    wrapped = keys.wrap(os.urandom(32), keys.Slot.DATA, client.info.public_key)
-    assert refused(lambda: client.provision_bytes("data", change(wrapped))) == status
+def test_altered_key_message(client: Client, change: Callable[[bytes], bytes], status: str) -> None:
+    message = client.wrap(os.urandom(32), keys.Slot.DATA)
+    assert refused(lambda: client.provision_bytes("data", change(message))) == status
     client.assert_works()
+
+
+def test_key_message_answers_one_challenge_of_one_session(connect: Callable[[str], Client]) -> None:
+    """What the normal world recorded installs no key again, here or elsewhere."""
+    first, second = connect("e2e-first"), connect("e2e-second")
+    recorded = first.wrap(first.data_key, keys.Slot.DATA)
+    first.provision_bytes("data", recorded)
+    assert refused(lambda: first.provision_bytes("data", recorded)) == "KEY_REPLAYED"
+    assert refused(lambda: second.provision_bytes("data", recorded)) == "KEY_REPLAYED"
+    # With the challenge that is asked for written over it, it is no answer to it.
+    assert refused(lambda: second.provision_bytes("data", second.challenge + recorded[16:])) == (
+        "COSE_OPEN"
+    )
+    first.provision()
+    first.load()
+    first.assert_works()
+
+
+def test_key_message_for_another_key(client: Client) -> None:
+    """As after a rotation, or from a normal world that names a key of its own."""
+    other = ec.generate_private_key(ec.SECP256R1()).public_key()
+    message = keys.wrap(os.urandom(32), keys.Slot.DATA, other, client.challenge)
+    assert refused(lambda: client.provision_bytes("data", message)) == "COSE_RECIPIENT"
+    client.assert_works()
+
+
+@pytest.mark.parametrize("flags", [0, 1, 3])
+def test_result_in_the_form_that_was_asked_for(client: Client, flags: int) -> None:
+    photo = (PHOTOS / "chelsea.jpg").read_bytes()
+    sealed = sealed_file.seal_photo(
+        client.data_key,
+        photo,
+        score_threshold=0.5,
+        sequence=next(client.sequence),
+        model_digest=client.model_digest,
+        flags=flags,
+    )
+    answer = client.infer_bytes(sealed.data)
+    result = open_result(client.data_key, sealed, answer, client.signer)
+    assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
+    # Tag 18 is COSE_Sign1, 16 COSE_Encrypt0.
+    assert cbor2.loads(answer).tag == (18 if flags & RequestFlag.CLEAR else 16)
+    if flags & RequestFlag.SIGNED:
+        other = ec.generate_private_key(ec.SECP256R1()).public_key()
+        with pytest.raises(ResultError):
+            open_result(client.data_key, sealed, answer, other)
 
 
 def test_photo_that_was_served_is_not_served_again(client: Client) -> None:
@@ -377,6 +428,4 @@ def test_a_result_that_was_swapped_is_not_accepted(client: Client) -> None:
     first = client.seal(photo)
     answer = client.infer_bytes(first.data)
     with pytest.raises(SandboxError):
-        from sandbox.owner.results import open_result
-
-        open_result(client.data_key, first, flipped(answer, len(answer) // 2))
+        open_result(client.data_key, first, flipped(answer, len(answer) // 2), client.signer)

@@ -12,7 +12,7 @@ from typing import Any
 import cbor2
 import pytest
 from PIL import Image
-from real_stack import MODEL, ROOT, Client
+from real_stack import MODEL, ROOT, Client, provision
 
 from sandbox.build import recipe
 from sandbox.commands import model_inspect
@@ -23,7 +23,7 @@ from sandbox.model.profiles import TA_CODE_BYTES, TA_SESSION_BYTES
 from sandbox.model.report import Cpu, Detector, Report
 from sandbox.owner import keys, sealed_file
 from sandbox.owner.service import InputRefused
-from sandbox.tee import MemrefIn, MemrefOut, Session, TEEContext, TeeError, ValueIn, ValueOut
+from sandbox.tee import MemrefIn, MemrefOut, Session, TEEContext, TeeError, ValueOut
 from sandbox.tee.stats import Memory, Pool, Stats
 from sandbox.tee_abi import (
     ERROR_BASE,
@@ -72,10 +72,8 @@ class Owner:
         ).data
 
     def provision(self, session: Session) -> None:
-        public = info(session)["public_key"]
         for slot, key in self._keys.items():
-            wrapped = MemrefIn(keys.wrap(key, slot, public))
-            session.invoke(Command.PROVISION_KEY, (ValueIn(slot), wrapped))
+            provision(session, slot, key)
 
     def load(self, session: Session) -> None:
         self.provision(session)

@@ -70,7 +70,7 @@ def ask(client: Client, sealed: Sealed) -> bytes:
 
 def run(client: Client, inputs: bytes) -> TensorResult:
     sealed = client.seal_tensors(inputs)
-    return open_tensor_result(client.data_key, sealed, ask(client, sealed))
+    return open_tensor_result(client.data_key, sealed, ask(client, sealed), client.signer)
 
 
 @pytest.fixture
@@ -137,10 +137,10 @@ def test_a_result_is_for_its_request(mnist: Client) -> None:
     one = mnist.seal_tensors(bytes(784))
     two = mnist.seal_tensors(bytes(784))
     answer = ask(mnist, one)
-    open_tensor_result(mnist.data_key, one, answer)
+    open_tensor_result(mnist.data_key, one, answer, mnist.signer)
     for request, key in ((two, mnist.data_key), (one, keys.new_key())):
         with pytest.raises(ResultError, match="does not open"):
-            open_tensor_result(key, request, answer)
+            open_tensor_result(key, request, answer, mnist.signer)
 
 
 def test_a_detector_takes_tensors_and_photos(client: Client) -> None:

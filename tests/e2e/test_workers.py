@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import cbor2
 import pytest
+import real_stack
 from real_stack import MODEL, ROOT, Client, golden
 
 from sandbox import process
@@ -21,6 +21,7 @@ from sandbox.machine import runs
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
 from sandbox.owner import keys, sealed_file
+from sandbox.owner.results import open_result
 from sandbox.tee import (
     MemrefIn,
     MemrefOut,
@@ -34,7 +35,6 @@ from sandbox.tee import (
 from sandbox.tee.stats import Pool, Stats
 from sandbox.tee_abi import (
     ERROR_BASE,
-    INFO_MAX_BYTES,
     MODEL_SOURCE_BYTES,
     TA_UUID,
     WORK_MAX_MS,
@@ -223,10 +223,7 @@ def test_a_sealed_model_is_used_by_those_who_have_its_key(
         return refused(session, Command.MODEL_USE, MemrefIn(data), MemrefOut(32))
 
     def provision(key: bytes) -> None:
-        (info,) = session.invoke(Command.INFO, (MemrefOut(INFO_MAX_BYTES),))
-        public = cbor2.loads(info.data)["public_key"]
-        wrapped = keys.wrap(key, keys.Slot.MODEL, public)
-        session.invoke(Command.PROVISION_KEY, (ValueIn(keys.Slot.MODEL), MemrefIn(wrapped)))
+        real_stack.provision(session, keys.Slot.MODEL, key)
 
     assert use(source) == cml(Status.KEY_MISSING)
     provision(os.urandom(32))
@@ -248,9 +245,7 @@ def test_a_model_is_gone_with_its_last_session(
 ) -> None:
     ready("workers-owner").session.close_session("workers-owner")
     session = raw()
-    (info,) = session.invoke(Command.INFO, (MemrefOut(INFO_MAX_BYTES),))
-    wrapped = keys.wrap(sealed_model[0], keys.Slot.MODEL, cbor2.loads(info.data)["public_key"])
-    session.invoke(Command.PROVISION_KEY, (ValueIn(keys.Slot.MODEL), MemrefIn(wrapped)))
+    real_stack.provision(session, keys.Slot.MODEL, sealed_model[0])
     source = MemrefIn(sealed_model[1][:MODEL_SOURCE_BYTES])
     assert refused(session, Command.MODEL_USE, source, MemrefOut(32)) == cml(Status.MODEL_MISSING)
 
@@ -348,25 +343,40 @@ def test_a_core_that_is_withheld(
     client.assert_works()
     before = used(context)
     anew = begun_anew(machine)
-    end = threading.Event()
+    with (
+        ThreadPoolExecutor(2) as pool,
+        machine.guest() as second,
+        machine.guest() as third,
+        third.lines(["/tmp/spin", str(core)]) as spin,
+    ):
 
-    def photos() -> int:
-        count = 0
-        while not end.is_set():
-            client.assert_works()
-            count += 1
-        return count
+        def photo(meanwhile: Callable[[], None]) -> float:
+            """How long the client application took."""
+            sealed = client.seal(PHOTO.read_bytes())
+            request = client.share.put(sealed.data, "photo")
+            answer = client.share.new_path("result")
+            begin = time.monotonic()
+            inferred = pool.submit(client.session.infer, request, answer)
+            meanwhile()
+            inferred.result(timeout=120)
+            took_s = time.monotonic() - begin
+            client.share.drop(request)
+            result = open_result(client.data_key, sealed, client.share.take(answer, 1 << 16))
+            assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
+            return took_s
 
-    with ThreadPoolExecutor(2) as pool, machine.guest() as second, machine.guest() as third:
+        def withhold() -> None:
+            # Most of the time from here on is that of the network.
+            time.sleep(alone_s * random.uniform(0.2, 0.9))
+            spin.send(str(round(1000 * max(0.7, 2 * alone_s))))
+            assert spin.receive(60.0) == "done"
+
         worker = pool.submit(worker_on, second, core, WITHHELD_S)
-        looking = pool.submit(photos)
-        deadline = time.monotonic() + WITHHELD_S - 10
-        # It takes a few: half of the time the worker waits, and has no tile.
-        while begun_anew(machine) == anew and time.monotonic() < deadline and not looking.done():
-            time.sleep(random.random())
-            third.run(["/tmp/spin", str(core), "1500"], timeout_s=60.0, check=True)
-        end.set()
-        assert looking.result(timeout=120) > 0
+        deadline = time.monotonic() + WITHHELD_S - 30
+        alone_s = min(photo(lambda: None) for _ in range(2))
+        # It takes a few: now and then the worker has no tile.
+        while begun_anew(machine) == anew and time.monotonic() < deadline:
+            photo(withhold)
         third.run(["killall", "-KILL", "tee_probe"], timeout_s=60.0)
         worker.result(timeout=120)
     assert begun_anew(machine) > anew

@@ -17,7 +17,8 @@ HEADERS = [
     "ta/include/cml_ta.h",
     "ta/core/crypto.h",
     "ta/core/header.h",
-    "ta/core/hpke.h",
+    "ta/core/key_message.h",
+    "ta/inference/identity.h",
     "ta/core/result.h",
     "ta/core/status.h",
 ]
@@ -63,7 +64,12 @@ def enumerators(enum: str, prefix: str) -> dict[str, int]:
         (tee_abi.PUSH_MAX_BYTES, "TA_CML_PUSH_MAX_SIZE"),
         (tee_abi.INFO_MAX_BYTES, "TA_CML_INFO_MAX_SIZE"),
         (tee_abi.RESULT_MAX_BYTES, "CML_RESULT_MAX_SIZE"),
-        (tee_abi.WRAPPED_KEY_BYTES, "CML_WRAPPED_KEY_SIZE"),
+        (tee_abi.CHALLENGE_BYTES, "TA_CML_CHALLENGE_SIZE"),
+        (tee_abi.KEY_MESSAGE_MAX_BYTES, "TA_CML_KEY_MESSAGE_MAX_SIZE"),
+        (tee_abi.NONCE_MIN_BYTES, "TA_CML_NONCE_MIN_SIZE"),
+        (tee_abi.NONCE_MAX_BYTES, "TA_CML_NONCE_MAX_SIZE"),
+        (tee_abi.TOKEN_MAX_BYTES, "TA_CML_TOKEN_MAX_SIZE"),
+        (tee_abi.CSR_MAX_BYTES, "TA_CML_CSR_MAX_SIZE"),
         (tee_abi.HEADER_BYTES, "CML_HEADER_SIZE"),
         (tee_abi.PHOTO_MAX_BYTES, "CML_PHOTO_MAX_LEN"),
         (tee_abi.MODEL_MAX_BYTES, "CML_MODEL_MAX_LEN"),
@@ -94,6 +100,10 @@ def test_kinds_and_slots() -> None:
     assert {k.name: k.value for k in tee_abi.Kind} == enumerators("cml_kind", "CML_KIND_")
     slots = enumerators("cml_key_slot", "CML_KEY_SLOT_")
     assert {s.name: s.value for s in tee_abi.KeySlot} == slots
+    own = enumerators("cml_identity_key", "CML_IDENTITY_")
+    assert {k.name: k.value for k in tee_abi.OwnKey} == own
+    flags = enumerators("cml_request_flag", "CML_REQUEST_")
+    assert {f.name: f.value for f in tee_abi.RequestFlag} == flags
 
 
 def test_statuses_and_their_sentences() -> None:
@@ -115,6 +125,8 @@ def test_client_application_has_the_same_names_and_numbers() -> None:
     assert int(numbers["STATUS_NO_MEMORY"]) == tee_abi.Status.NO_MEMORY
     assert int(numbers["SLOT_DATA"]) == tee_abi.KeySlot.DATA
     assert int(numbers["SLOT_MODEL"]) == tee_abi.KeySlot.MODEL
+    assert int(numbers["OWN_KEY_WRAPPING"]) == tee_abi.OwnKey.WRAPPING
+    assert int(numbers["OWN_KEY_SIGNING"]) == tee_abi.OwnKey.SIGNING
     assert int(numbers["HEADER_SIZE"]) == tee_abi.HEADER_BYTES
 
 

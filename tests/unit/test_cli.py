@@ -15,6 +15,7 @@ import pytest
 
 from sandbox import paths
 from sandbox.__main__ import main
+from sandbox.authority.manufacturer import Manufacturer
 from sandbox.build import images
 from sandbox.cli import VERBS, make_parser
 from sandbox.config import ENVIRONMENT, Config
@@ -154,7 +155,8 @@ def test_completion_knows_the_verbs(shell: str, run: Run) -> None:
 
 def test_verbs_are_the_modules_that_are_there() -> None:
     helpers = {"__init__", "context", "report", "ta_steps", "ta_watch", "watched"}
-    helpers |= {"model_import", "model_inspect"}
+    helpers |= {"model_import", "model_inspect", "keys_authority", "verify_steps"}
+    helpers |= {"corim_file", "endorsing", "keys_device", "trust"}
     helpers |= {"bench_peers", "bench_report", "bench_service", "bench_steps"}
     modules = {p.stem for p in (ROOT / "sandbox" / "commands").glob("*.py")} - helpers
     assert modules == {verb.replace("-", "_") for verb in VERBS}
@@ -256,6 +258,21 @@ def test_destroy_asks_first(
     assert (status, out) == (0, "machine 'default' is destroyed\n")
     assert "its keys and its secure storage for good? [y/N]" in err
     assert not folder.exists()
+
+
+def test_a_device_is_endorsed_when_it_is_made_and_revoked_when_it_ends(
+    run: Run, fake: Callable[[str], None]
+) -> None:
+    for argv in (("up",), ("up",), ("down",), ("up",)):
+        assert run(*argv)[0] == 0
+        (first,) = Manufacturer().certificates()
+    assert run("destroy", "--yes")[0] == 0
+    assert Manufacturer().certificates() == []
+    (entry,) = Manufacturer().crl()
+    assert entry.serial_number == first.serial_number
+    assert run("destroy", "--yes")[0] == run("up")[0] == 0
+    (second,) = Manufacturer().certificates()
+    assert second.subject != first.subject
 
 
 def test_destroy_for_scripts(run: Run, fake: Callable[[str], None]) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sandbox detect` up to the machine, and what it makes of workers that fail."""
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import pytest
 from sandbox.__main__ import main
 from sandbox.commands import detect
 from sandbox.commands.detect import Model, Outcome
+from sandbox.commands.trust import Believed
 from sandbox.errors import GuestError, UserError
 from sandbox.log import SilentProgress
 from sandbox.machine.machine import Machine
@@ -59,6 +61,7 @@ def _detect(
         machine,
         [Path(f"{number}.jpg") for number in range(count)],
         MODEL,
+        trusted=Believed(),
         threshold=0.5,
         sessions=2,
         progress=SilentProgress(),
@@ -75,11 +78,11 @@ def test_each_outcome_is_reported_in_order_before_the_next_is_there(
     def work(index: int, *rest: object) -> None:
         if index:
             return
-        waiting = rest[4]
+        (waiting,) = (given for given in rest if isinstance(given, queue.SimpleQueue))
         for number in range(3):
             if number == 2:
                 assert go_on.wait(20)
-            outcome = waiting.get_nowait()  # type: ignore[attr-defined]
+            outcome = waiting.get_nowait()
             outcome.error = UserError("refused")
             outcome.done.set()
 

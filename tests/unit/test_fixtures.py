@@ -16,8 +16,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from manifest import FIXTURES
 from numpy.typing import NDArray
+from PIL import Image
 
-FOLDERS = ("models", "photos", "golden")
+FOLDERS = ("models", "photos", "golden", "digits")
 # What a clone has to carry.
 MAX_BYTES = 12_000_000
 
@@ -244,3 +245,14 @@ def test_big_photo_is_deterministic(tmp_path: Path) -> None:
     assert (tmp_path / "a.jpg").read_bytes() == (tmp_path / "b.jpg").read_bytes()
     found = goldens.result(tmp_path / "a.jpg")
     assert [one["label"] for one in found["detections"]] == ["cup"]
+
+
+def test_digits_are_those_held_out() -> None:
+    """They are numbers that `sandbox run` takes, and no network was trained on them."""
+    held_out = np.load(FIXTURES / "models" / "mnist_held_out.npz")
+    for digit in range(10):
+        with Image.open(FIXTURES / "digits" / f"{digit}.png") as opened:
+            assert opened.mode == "L"
+            pixels = np.asarray(opened)
+        first = held_out["pixels"][held_out["labels"] == digit][0]
+        np.testing.assert_array_equal(pixels, first)

@@ -70,6 +70,27 @@ class Terminal:
         subprocess.run([*self._tmux, "kill-server"], stderr=subprocess.DEVNULL, timeout=180)
 
 
+def is_ours(process: Path) -> bool:
+    """A terminal program of this test that still runs."""
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        home = os.fsencode(os.environ["HOME"])
+        return b"--tui" in words and b"HOME=" + home in (process / "environ").read_bytes()
+    except OSError:
+        return False
+
+
+def programs() -> list[Path]:
+    return [process for process in Path("/proc").iterdir() if is_ours(process)]
+
+
+def all_end() -> bool:
+    deadline = time.monotonic() + 20.0
+    while programs() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not programs()
+
+
 @pytest.fixture
 def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
     # After `home`: the shell in it must see the test's folders.
@@ -77,6 +98,7 @@ def terminal(tmp_path: Path, home: Path) -> Iterator[Terminal]:
     terminal = Terminal(tmp_path / "tmux", 110, 24)
     yield terminal
     terminal.close()
+    assert all_end()
 
 
 @pytest.fixture
@@ -167,28 +189,14 @@ def test_it_can_be_interrupted(writer: Writer, terminal: Terminal, keys: str) ->
     assert "secure 39" not in screen and "READY$" in screen
 
 
-def is_ours(process: Path) -> bool:
-    """A terminal program of this test that still runs."""
-    try:
-        words = (process / "cmdline").read_bytes().split(b"\0")
-        home = os.fsencode(os.environ["HOME"])
-        return b"--tui" in words and b"HOME=" + home in (process / "environ").read_bytes()
-    except OSError:
-        return False
-
-
 def test_a_killed_one_leaves_the_recording_alone(writer: Writer, terminal: Terminal) -> None:
     start(terminal)
     terminal.wait_for("I/TC: secure 39")
     before = writer.recording.log(S).read_bytes()
     # The window is closed, and the program with it.
-    programs = [pid for pid in Path("/proc").iterdir() if is_ours(pid)]
-    assert programs
+    assert programs()
     terminal.close()
-    deadline = time.monotonic() + 20.0
-    while any(is_ours(pid) for pid in programs) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(is_ours(pid) for pid in programs)
+    assert all_end()
     assert writer.recording.log(S).read_bytes() == before
     terminal.open()
     start(terminal)

@@ -31,7 +31,7 @@ GOOD: dict[str, Any] = {
     "ok": True,
     "version": "0.1.0",
     "device": "000102030405060708090a0b0c0d0e0f",
-    "public_key": "04" + "00" * 64,
+    "challenge": "ab" * 16,
     "data_key_id": None,
     "model_key_id": None,
     "model": None,
@@ -42,7 +42,7 @@ GOOD: dict[str, Any] = {
 
 def test_info_is_read() -> None:
     info = Session(Says(json.dumps(GOOD)), "/mnt/share").attach("name")
-    assert info.public_key == b"\x04" + bytes(64)
+    assert info.challenge == b"\xab" * 16
     assert (info.model_digest, info.memory_peak_bytes) == (None, 2)
 
 
@@ -59,8 +59,8 @@ def test_info_is_read() -> None:
         "[" * 100_000,
         '{"ok": false}',
         '{"ok": true}',
-        json.dumps({**GOOD, "public_key": 5}),
-        json.dumps({**GOOD, "public_key": "zz"}),
+        json.dumps({**GOOD, "challenge": 5}),
+        json.dumps({**GOOD, "challenge": "zz"}),
         json.dumps({**GOOD, "model": 5}),
         json.dumps({**GOOD, "memory": None}),
     ],

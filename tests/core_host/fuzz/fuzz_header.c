@@ -31,6 +31,10 @@ static void check(const struct cml_header *header, const uint8_t *data)
 	    header->score_threshold > 1000 : header->score_threshold)
 		abort();
 	bytes[4] = header->kind;
+	bytes[5] = header->flags;
+	if (header->flags > 3 || header->flags == CML_REQUEST_CLEAR ||
+	    (header->flags && header->kind == CML_KIND_MODEL))
+		abort();
 	put_be(bytes + 6, header->score_threshold, 2);
 	memcpy(bytes + 8, header->key_id, CML_KEY_ID_SIZE);
 	put_be(bytes + 32, header->plaintext_len, 8);

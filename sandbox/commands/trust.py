@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a machine's TA is trusted: its evidence appraised before it gets a key, or not at all."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from cryptography import x509
+
+from sandbox.authority.manufacturer import Manufacturer
+from sandbox.commands import reference_values, verify_steps
+from sandbox.log import Progress
+from sandbox.machine.machine import Machine
+from sandbox.owner import cose
+from sandbox.owner.client import TaKeys, Trust
+from sandbox.owner.service import Session
+from sandbox.verifier.appraisal import Appraisal
+from sandbox.verifier.errors import KeyRefused, ModelUnlisted
+from sandbox.verifier.reference import Reference
+from sandbox.verifier.verifier import Verifier
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("trust")
+    group.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="what is accepted of a TA, in TOML (what this sandbox builds, debugging allowed:"
+        " `sandbox verify --print-policy`)",
+    )
+    group.add_argument(
+        "--reference",
+        type=Path,
+        metavar="FILE",
+        help="measurements to expect, of `sandbox reference-values` (what the sources build)",
+    )
+    group.add_argument(
+        "--no-verify",
+        action="store_true",
+        help="take the normal world's word for the TA's keys: nothing is protected then",
+    )
+
+
+class Verified:
+    """Only a TA whose evidence the policy affirms gets keys."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self.verifier = verifier
+
+    def appraise(self, session: Session) -> Appraisal:
+        nonce = self.verifier.challenge()
+        return self.verifier.appraise(session.attest(nonce), nonce)
+
+    def keys_of(self, session: Session) -> TaKeys:
+        appraisal = self.appraise(session)
+        challenge = appraisal.accepted.ta.challenge
+        if challenge is None:
+            raise KeyRefused(
+                "the evidence names no challenge for keys",
+                "Only evidence that the inference TA asked for does.",
+            )
+        return TaKeys(appraisal.wrapping_key, appraisal.signing_key, challenge)
+
+    def check_model(self, digest: bytes) -> None:
+        models = self.verifier.policy.models
+        if models is not None and digest not in models:
+            raise ModelUnlisted(
+                f"the policy does not list the model {digest.hex()}",
+                "Name it under `models` in the policy file, or use another model.",
+            )
+
+
+class Believed:
+    """The normal world's word is enough."""
+
+    def keys_of(self, session: Session) -> TaKeys:
+        wrapping, signing = (
+            cose.decode_key(session.own_key(name)) for name in ("wrapping", "signing")
+        )
+        return TaKeys(wrapping, signing, session.info().challenge)
+
+    def check_model(self, digest: bytes) -> None:
+        pass
+
+
+def reference(machine: Machine, progress: Progress) -> Reference:
+    """Of what the sources build for this machine."""
+    record = machine.status().record
+    values = reference_values.built(record.cores if record is not None else 1, progress)
+    return Reference.from_json(json.dumps(values.as_json()))
+
+
+def verifier(
+    machine: Machine,
+    progress: Progress,
+    *,
+    policy_file: Path | None = None,
+    reference_file: Path | None = None,
+) -> Verifier:
+    expected = (
+        Reference.load(reference_file)
+        if reference_file is not None
+        else reference(machine, progress)
+    )
+    manufacturer = Manufacturer()
+
+    def endorsements(device: UUID) -> Sequence[x509.Certificate]:
+        found = manufacturer.endorsement(device)
+        return [] if found is None else [found]
+
+    return Verifier(
+        verify_steps.make_policy(policy_file, expected),
+        expected,
+        [manufacturer.certificate()],
+        endorsements=endorsements,
+        crls=[manufacturer.crl()],
+    )
+
+
+def of(machine: Machine, progress: Progress, args: argparse.Namespace | None = None) -> Trust:
+    """As the options of the command say."""
+    if args is not None and args.no_verify:
+        return Believed()
+    with progress.step("policy and reference values"):
+        return Verified(
+            verifier(
+                machine,
+                progress,
+                policy_file=args.policy if args is not None else None,
+                reference_file=args.reference if args is not None else None,
+            )
+        )
