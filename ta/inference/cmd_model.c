@@ -204,12 +204,18 @@ static enum cml_status use(struct cml_session *session,
 	if (!status)
 		status = cml_vault_choose_key(session, &header, &key,
 					      &expected);
-	cml_wipe(&key, sizeof(key));
 	if (!status && expected.present &&
 	    memcmp(expected.source, source, CML_MODEL_SOURCE_SIZE))
 		status = CML_MODEL_OTHER_FILE;
 	if (!status)
 		status = cml_model_find(&session->memory, source, &model);
+	if (status == CML_MODEL_MISSING) {
+		session->chosen.present = true;
+		memcpy(session->chosen.header, header.bytes, CML_HEADER_SIZE);
+		session->chosen.key = key;
+		session->chosen.expected = expected;
+	}
+	cml_wipe(&key, sizeof(key));
 	if (status)
 		return status;
 	cml_session_drop_loading(session);
@@ -227,7 +233,8 @@ TEE_Result cml_cmd_model_use(struct cml_session *session, TEE_Param *params)
 	struct cml_bytes bytes = { 0 };
 
 	res = cml_param_bytes(&params[0], sizeof(source), &bytes);
-	if (res == TEE_ERROR_EXCESS_DATA || (!res && bytes.len != sizeof(source)))
+	if (res == TEE_ERROR_EXCESS_DATA ||
+	    (!res && bytes.len != sizeof(source)))
 		return cml_tee_result(CML_HEADER_MALFORMED);
 	if (res)
 		return res;

@@ -10,16 +10,10 @@
 #include "key_message.h"
 #include "network.h"
 #include "sealed_input.h"
+#include "session_key.h"
 #include "vault_store.h"
 
 #define CML_CHALLENGE_SIZE	16
-
-struct cml_session_key {
-	bool present;
-	uint64_t sequence;	/* data key: of the last request, 0 none */
-	uint8_t key[CML_AES256_KEY_SIZE];
-	uint8_t id[CML_KEY_ID_SIZE];
-};
 
 struct cml_session {
 	struct cml_secure_memory memory;
@@ -36,6 +30,7 @@ struct cml_session {
 	struct cml_model loading;
 	struct cml_sealed_input model_input;
 	struct cml_vault_expected expected;	/* of the one that is loading */
+	struct cml_vault_chosen chosen;
 	struct cml_vault_access vault;
 
 	struct cml_sealed_input request_input;

@@ -124,6 +124,24 @@ static enum cml_status choose(void *ctx, struct cml_vault *vault,
 	return CML_OK;
 }
 
+static bool take_chosen(struct cml_vault_chosen *chosen,
+			const struct cml_header *header,
+			struct cml_session_key *key,
+			struct cml_vault_expected *expected)
+{
+	const bool fits = chosen->present &&
+			  !memcmp(chosen->header, header->bytes,
+				  sizeof(chosen->header));
+
+	if (fits) {
+		*key = chosen->key;
+		*expected = chosen->expected;
+	}
+	cml_wipe(chosen, sizeof(*chosen));
+
+	return fits;
+}
+
 enum cml_status cml_vault_choose_key(struct cml_session *session,
 				     const struct cml_header *header,
 				     struct cml_session_key *key,
@@ -135,6 +153,8 @@ enum cml_status cml_vault_choose_key(struct cml_session *session,
 	};
 	enum cml_status status = CML_INTERNAL;
 
+	if (take_chosen(&session->chosen, header, key, expected))
+		return CML_OK;
 	if (own->present &&
 	    cml_crypto_equal(own->id, header->key_id, sizeof(own->id)))
 		choice.own = own;

@@ -6,10 +6,10 @@
 #ifndef CML_VAULT_STORE_H
 #define CML_VAULT_STORE_H
 
+#include "session_key.h"
 #include "vault.h"
 
 struct cml_session;
-struct cml_session_key;
 
 /* What a session needs to know to find and open the record; once asked for. */
 struct cml_vault_access {
@@ -26,6 +26,19 @@ struct cml_vault_expected {
 	uint8_t digest[CML_SHA256_SIZE];
 };
 
+/*
+ * A key that was chosen for MODEL_USE, for the MODEL_BEGIN that follows when no
+ * session has the model. Secure storage takes as long as much of the loading
+ * does. That the vault may have changed in between gives nobody more than a
+ * session that has loaded the model before, and keeps it.
+ */
+struct cml_vault_chosen {
+	bool present;
+	uint8_t header[CML_HEADER_SIZE];
+	struct cml_session_key key;
+	struct cml_vault_expected expected;
+};
+
 /* As cml_storage_change, with the record open. */
 typedef enum cml_status (*cml_vault_change)(void *ctx, struct cml_vault *vault,
 					    bool *changed);
@@ -39,7 +52,8 @@ enum cml_status cml_vault_update(struct cml_session *session,
 /*
  * The key for a model with this header: the session's, or else the vault's, and
  * then @expected is present. CML_MODEL_ROLLBACK, CML_MODEL_OTHER_FILE,
- * CML_KEY_MISSING, CML_STREAM_WRONG_KEY. The caller wipes @key.
+ * CML_KEY_MISSING, CML_STREAM_WRONG_KEY. The caller wipes @key. What is
+ * session->chosen for this header is taken, and what is for another is dropped.
  */
 enum cml_status cml_vault_choose_key(struct cml_session *session,
 				     const struct cml_header *header,
