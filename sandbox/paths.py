@@ -47,6 +47,11 @@ def authority_dir() -> Path:
     return state_dir() / "authority"
 
 
+def manufacturer_dir(state: Path | None = None) -> Path:
+    """In another folder of machines than the user's own, a manufacturer of its own."""
+    return (authority_dir() if state is None else state / APP / "authority") / "manufacturer"
+
+
 def verifier_dir() -> Path:
     """The verifier's own signing key."""
     return state_dir() / "verifier"

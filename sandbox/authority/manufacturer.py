@@ -22,7 +22,7 @@ ATTESTATION_NAME = "attestation"
 
 class Manufacturer(Authority):
     def __init__(self, folder: Path | None = None, clock: Clock = utc_now) -> None:
-        where = folder or paths.authority_dir() / "manufacturer"
+        where = folder or paths.manufacturer_dir()
         super().__init__(where, "optee-sandbox emulated manufacturer", clock)
 
     def endorse(self, huk: bytes) -> x509.Certificate:
@@ -40,9 +40,9 @@ class Manufacturer(Authority):
         return self.newest(subject_text(attestation_subject(of)))
 
 
-def ensure_endorsed(huk: bytes) -> None:
+def ensure_endorsed(huk: bytes, folder: Path | None = None) -> None:
     """By this user's manufacturer: once for a device, so that what was revoked stays revoked."""
-    manufacturer = Manufacturer()
+    manufacturer = Manufacturer(folder)
     if manufacturer.endorsement(device.device_uuid(huk)) is None:
         manufacturer.endorse(huk)
 

@@ -147,7 +147,10 @@ class Lab:
             timeout_s=self._config.boot_timeout_s,
             progress=SilentProgress(),
         )
-        ensure_endorsed(flash.hardware_unique_key(machine.folder.flash))
+        ensure_endorsed(
+            flash.hardware_unique_key(machine.folder.flash),
+            paths.manufacturer_dir(self._settings.state),
+        )
         record = status.record
         assert record is not None and record.qemu is not None
         if not status.answers:
