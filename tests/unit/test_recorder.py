@@ -159,7 +159,7 @@ def test_a_new_run_keeps_the_last(folder: Folder) -> None:
         "normal.log", "secure.log", "qemu.log", "console.index", "symbols",
     }  # fmt: skip
     assert kept.name() == kept.path.name
-    assert {p.name for p in folder.path.iterdir()} == {"share", "runs"}
+    assert {p.name for p in folder.path.iterdir()} == {"share", "storage", "runs"}
     runs.keep(folder)
     assert len(runs.kept(folder)) == 1
 
@@ -168,7 +168,7 @@ def test_a_run_that_said_nothing_is_not_kept(folder: Folder) -> None:
     run(folder, 10**18, size=0)
     runs.keep(folder)
     assert runs.kept(folder) == []
-    assert {p.name for p in folder.path.iterdir()} == {"share"}
+    assert {p.name for p in folder.path.iterdir()} == {"share", "storage"}
 
 
 def test_runs_are_bounded_in_number(folder: Folder) -> None:
