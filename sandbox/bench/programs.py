@@ -36,7 +36,12 @@ class BenchProgramError(GuestError):
 
 def push_engine(guest: Guest, progress: Progress) -> None:
     built = recipe.bench_program(
-        ENGINE, {"LIBJPEG": sources.unpacked("libjpeg-turbo", progress)}, progress
+        ENGINE,
+        {
+            "LIBJPEG": sources.unpacked("libjpeg-turbo", progress),
+            "CBOR": sources.unpacked("tinycbor", progress),
+        },
+        progress,
     )
     guest.put(f"{FOLDER}/{ENGINE}", built.read_bytes(), 0o755)
 

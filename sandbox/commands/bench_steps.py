@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import paths, process
+from sandbox.authority.manufacturer import ensure_endorsed
 from sandbox.bench import layers as layers_of
 from sandbox.bench import measuring_ta, picture, programs
 from sandbox.bench.host_cpu import HostCpu
@@ -21,7 +22,7 @@ from sandbox.commands.bench_service import MIB
 from sandbox.commands.context import Context
 from sandbox.commands.detect import MAX_SESSIONS
 from sandbox.log import Progress
-from sandbox.machine import qemu_v8
+from sandbox.machine import flash, qemu_v8
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.folder import check_name
 from sandbox.machine.machine import Machine, State
@@ -192,6 +193,7 @@ def _booted(machine: Machine, cores: int, context: Context) -> Iterator[None]:
         timeout_s=context.config.boot_timeout_s,
         progress=context.progress,
     )
+    ensure_endorsed(flash.hardware_unique_key(machine.folder.flash))
     try:
         yield
     finally:

@@ -88,8 +88,10 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 def _session(machine: Machine) -> Iterator[Session]:
     with machine.guest() as guest, Session(Machine.service(guest), GUEST_SHARE) as session:
         session.attach(SESSION)
-        yield session
-        session.close_session(SESSION)
+        try:
+            yield session
+        finally:
+            session.close_session(SESSION)
 
 
 def _keys_of_ta(

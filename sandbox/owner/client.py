@@ -13,7 +13,7 @@ from typing import Protocol
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
 
 from sandbox import paths
-from sandbox.errors import UserError
+from sandbox.errors import SandboxError, UserError
 from sandbox.owner import keys, results, sealed_file
 from sandbox.owner.results import Result, TensorResult
 from sandbox.owner.sealed_file import Sealed
@@ -132,7 +132,12 @@ class Client:
         self._trust.check_model(self._model.digest)
         info = self._session.attach(name)
         self._session.workers(self._workers)
-        ta = self._trust.keys_of(self._session)
+        try:
+            ta = self._trust.keys_of(self._session)
+        except SandboxError:
+            # The next one is to meet the TA that is there then, and not this one again.
+            self._session.close_session(name)
+            raise
         self._signer = ta.signing
         challenge = self._provision(keys.Slot.DATA, self._data_key, ta.wrapping, ta.challenge)
         if info.model_digest == self._model.digest:

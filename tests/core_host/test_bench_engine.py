@@ -59,7 +59,9 @@ def argv(request: pytest.FixtureRequest, core_make: Callable[[str], Path]) -> li
     build = objects / "bench"
     libjpeg = sources.unpacked("libjpeg-turbo", SilentProgress())
     make = ["make", "--silent", "-j2", "-C", os.fspath(ROOT / "benchmarks/guest")]
-    make += ["cml-bench-engine", f"O={build}", f"OBJECTS={objects}", f"LIBJPEG={libjpeg}"]
+    cbor = sources.unpacked("tinycbor", SilentProgress())
+    make += ["cml-bench-engine", f"O={build}", f"OBJECTS={objects}"]
+    make += [f"LIBJPEG={libjpeg}", f"CBOR={cbor}"]
     make += [f"{key}={value}" for key, value in variables.items()]
     process.run(make, timeout_s=900)
     return [*before, os.fspath(build / "cml-bench-engine")]

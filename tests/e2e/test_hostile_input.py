@@ -242,7 +242,9 @@ def test_altered_key_message(client: Client, change: Callable[[bytes], bytes], s
     client.assert_works()
 
 
-def test_key_message_answers_one_challenge_of_one_session(connect: Callable[[str], Client]) -> None:
+def test_key_message_answers_one_challenge_of_one_session(
+    client: Client, connect: Callable[[str], Client]
+) -> None:
     """What the normal world recorded installs no key again, here or elsewhere."""
     first, second = connect("e2e-first"), connect("e2e-second")
     recorded = first.wrap(first.data_key, keys.Slot.DATA)
@@ -253,8 +255,7 @@ def test_key_message_answers_one_challenge_of_one_session(connect: Callable[[str
     assert refused(lambda: second.provision_bytes("data", second.challenge + recorded[16:])) == (
         "COSE_OPEN"
     )
-    first.provision()
-    first.load()
+    first.share_model(client)
     first.assert_works()
 
 
@@ -332,14 +333,14 @@ def test_results_have_numbers_of_their_own(client: Client) -> None:
     assert {origin.model_digest for origin in origins} == {client.model_digest}
 
 
-def test_photo_before_key_or_model(connect: Callable[[str], Client]) -> None:
-    client = connect("e2e-fresh")
+def test_photo_before_key_or_model(client: Client, connect: Callable[[str], Client]) -> None:
+    fresh = connect("e2e-fresh")
     photo = (PHOTOS / "chelsea.jpg").read_bytes()
-    assert refused(lambda: client.infer(photo)) in {"KEY_MISSING", "MODEL_MISSING"}
-    client.provision()
-    assert refused(lambda: client.infer(photo)) == "MODEL_MISSING"
-    client.load()
-    client.assert_works()
+    assert refused(lambda: fresh.infer(photo)) in {"KEY_MISSING", "MODEL_MISSING"}
+    fresh.provision()
+    assert refused(lambda: fresh.infer(photo)) == "MODEL_MISSING"
+    fresh.share_model(client)
+    fresh.assert_works()
 
 
 def model_cut(model: bytes) -> bytes:

@@ -128,7 +128,7 @@ def test_a_case_whose_ta_is_missing_fails(xtest: RunXtest, guest: Guest, tmp_pat
 
 
 # What OP-TEE makes of a call whose client was killed while it waited for tee-supplicant.
-@pytest.mark.sandbox_expects("out of secure memory")
+@pytest.mark.sandbox_expects("ldelf failure")
 def test_a_hang_is_ended_and_its_case_named(xtest: RunXtest, guest: Guest) -> None:
     """With tee-supplicant stopped, OP-TEE waits for the TA's file for ever."""
     cases = ["regression_1002", "regression_1012", "regression_2001"]

@@ -361,7 +361,9 @@ def test_a_core_that_is_withheld(
             inferred.result(timeout=120)
             took_s = time.monotonic() - begin
             client.share.drop(request)
-            result = open_result(client.data_key, sealed, client.share.take(answer, 1 << 16))
+            result = open_result(
+                client.data_key, sealed, client.share.take(answer, 1 << 16), client.signer
+            )
             assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
             return took_s
 
