@@ -38,8 +38,9 @@ from sandbox.log import Progress
 _ODD = re.compile(r"[^\w./+,=@-]")
 # What CMake says besides is which compilers it found.
 _CMAKE_TROUBLE = ("CMake Warning", "CMake Deprecation", "CMake Error")
-# Projects built last, with each set of settings counted; the others' folders are removed.
-KEPT_PROJECTS = 30
+# Projects built last, with each set of settings counted; the others' folders are removed. More than
+# a whole run of our own tests makes.
+KEPT_PROJECTS = 100
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class Builds:
 
     def get(self, folder: Path | str, settings: Settings | None, progress: Progress) -> Built:
         key = (self._root / folder).resolve(), settings or Settings()
-        if key not in self._made:
+        # Of projects that were built long ago, the cache lets go.
+        if key not in self._made or not self._made[key].work.is_dir():
             self._made[key] = build(key[0], progress, key[1])
         return self._made[key]
 
