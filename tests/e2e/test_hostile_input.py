@@ -386,12 +386,11 @@ def test_tampered_model(client: Client) -> None:
     client.assert_works()
 
 
-def test_photo_of_another_session(connect: Callable[[str], Client]) -> None:
+def test_photo_of_another_session(client: Client, connect: Callable[[str], Client]) -> None:
     """What was sealed for one session opens in no other."""
     first, second = connect("e2e-mine"), connect("e2e-yours")
     first.provision()
-    second.provision()
-    second.load()
+    second.share_model(client)
     sealed = first.seal((PHOTOS / "chelsea.jpg").read_bytes())
     assert refused(lambda: second.infer_bytes(sealed.data)) == "STREAM_WRONG_KEY"
     second.assert_works()
