@@ -2,15 +2,9 @@
 """Whether a machine's TA is trusted: its evidence appraised before it gets a key, or not at all."""
 
 import argparse
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from uuid import UUID
 
-from cryptography import x509
-
-from sandbox.authority.manufacturer import Manufacturer
-from sandbox.commands import reference_values, verify_steps
+from sandbox.commands import verify_steps
 from sandbox.log import Progress
 from sandbox.machine.machine import Machine
 from sandbox.owner import cose
@@ -18,7 +12,6 @@ from sandbox.owner.client import TaKeys, Trust
 from sandbox.owner.service import Session
 from sandbox.verifier.appraisal import Appraisal
 from sandbox.verifier.errors import KeyRefused, ModelUnlisted
-from sandbox.verifier.reference import Reference
 from sandbox.verifier.verifier import Verifier
 
 
@@ -86,13 +79,6 @@ class Believed:
         pass
 
 
-def reference(machine: Machine, progress: Progress) -> Reference:
-    """Of what the sources build for this machine."""
-    record = machine.status().record
-    values = reference_values.built(record.cores if record is not None else 1, progress)
-    return Reference.from_json(json.dumps(values.as_json()))
-
-
 def verifier(
     machine: Machine,
     progress: Progress,
@@ -100,23 +86,10 @@ def verifier(
     policy_file: Path | None = None,
     reference_file: Path | None = None,
 ) -> Verifier:
-    expected = (
-        Reference.load(reference_file)
-        if reference_file is not None
-        else reference(machine, progress)
-    )
-    manufacturer = Manufacturer()
-
-    def endorsements(device: UUID) -> Sequence[x509.Certificate]:
-        found = manufacturer.endorsement(device)
-        return [] if found is None else [found]
-
-    return Verifier(
-        verify_steps.make_policy(policy_file, expected),
-        expected,
-        [manufacturer.certificate()],
-        endorsements=endorsements,
-        crls=[manufacturer.crl()],
+    """With what the sources build for this machine, unless a file says otherwise."""
+    record = machine.status().record
+    return verify_steps.make_verifier(
+        policy_file, reference_file, progress, cores=record.cores if record is not None else 1
     )
 
 
