@@ -8,7 +8,7 @@
 #define MAX_TRIES	8
 
 enum cml_status cml_keys_scalar(const uint8_t seed[CML_SEED_SIZE],
-				struct cml_bytes label,
+				struct cml_bytes salt, struct cml_bytes label,
 				uint8_t scalar[CML_P256_SCALAR_SIZE])
 {
 	struct cml_bytes ikm = cml_bytes(seed, CML_SEED_SIZE);
@@ -19,7 +19,7 @@ enum cml_status cml_keys_scalar(const uint8_t seed[CML_SEED_SIZE],
 
 	if (!label.len || label.len > CML_LABEL_MAX_LEN)
 		return CML_INTERNAL;
-	status = cml_hkdf_extract(cml_bytes(NULL, 0), &ikm, 1, prk);
+	status = cml_hkdf_extract(salt, &ikm, 1, prk);
 	while (!status) {
 		status = cml_hkdf_expand(prk, info, 2, scalar,
 					 CML_P256_SCALAR_SIZE);
@@ -36,13 +36,14 @@ enum cml_status cml_keys_scalar(const uint8_t seed[CML_SEED_SIZE],
 }
 
 enum cml_status cml_keys_p256(const uint8_t seed[CML_SEED_SIZE],
-			      struct cml_bytes label, enum cml_p256_use use,
+			      struct cml_bytes salt, struct cml_bytes label,
+			      enum cml_p256_use use,
 			      struct cml_p256_key **key)
 {
 	uint8_t scalar[CML_P256_SCALAR_SIZE] = { 0 };
 	enum cml_status status = CML_INTERNAL;
 
-	status = cml_keys_scalar(seed, label, scalar);
+	status = cml_keys_scalar(seed, salt, label, scalar);
 	if (!status)
 		status = cml_crypto_p256_new(scalar, use, key);
 	cml_wipe(scalar, sizeof(scalar));

@@ -20,6 +20,7 @@ srcs-y += key_message.c
 srcs-y += keys.c
 srcs-y += p256.c
 srcs-y += result_seal.c
+srcs-y += sealed_record.c
 srcs-y += stream.c
 srcs-y += tensors.c
 srcs-y += vault.c

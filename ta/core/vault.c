@@ -4,12 +4,12 @@
 #include "memory.h"
 #include "vault.h"
 
-static const char label[] = "cml-vault-v1";
+static const char label[] = CML_VAULT_LABEL;
 
 /* The tag follows the vault without a gap. */
 _Static_assert(sizeof(struct cml_vault_record) ==
-	       CML_GCM_NONCE_SIZE + 4 + sizeof(struct cml_vault) +
-	       CML_GCM_TAG_SIZE, "the record has a hole");
+	       CML_SEALED_RECORD_SIZE(sizeof(struct cml_vault)),
+	       "the record has a hole");
 
 void cml_vault_id_of(const struct cml_header *header, struct cml_vault_id *id)
 {
@@ -22,56 +22,18 @@ static struct cml_bytes associated(void)
 	return cml_bytes(label, sizeof(label) - 1);
 }
 
-static bool is_new(const struct cml_vault_record *record)
-{
-	const uint8_t *bytes = (const uint8_t *)record;
-	uint8_t any = 0;
-
-	for (size_t i = 0; i < sizeof(*record); i++)
-		any |= bytes[i];
-
-	return !any;
-}
-
 enum cml_status cml_vault_open(const uint8_t key[CML_AES256_KEY_SIZE],
 			       struct cml_vault_record *record)
 {
-	uint8_t *sealed = (uint8_t *)&record->vault;
-	enum cml_status status = CML_INTERNAL;
-	struct cml_gcm *gcm = NULL;
-
-	if (is_new(record))
-		return CML_OK;
-	status = cml_crypto_gcm_new(key, &gcm);
-	if (!status)
-		status = cml_crypto_gcm_open(gcm, record->nonce, associated(),
-					     cml_bytes(sealed,
-						       sizeof(record->vault) +
-						       CML_GCM_TAG_SIZE),
-					     sealed);
-	cml_crypto_gcm_free(gcm);
-
-	return status == CML_CRYPTO ? CML_STORAGE_DAMAGED : status;
+	return cml_sealed_record_open(key, associated(), record,
+				      sizeof(*record));
 }
 
 enum cml_status cml_vault_seal(const uint8_t key[CML_AES256_KEY_SIZE],
 			       struct cml_vault_record *record)
 {
-	uint8_t *plain = (uint8_t *)&record->vault;
-	enum cml_status status = CML_INTERNAL;
-	struct cml_gcm *gcm = NULL;
-
-	status = cml_crypto_random(record->nonce, sizeof(record->nonce));
-	if (!status)
-		status = cml_crypto_gcm_new(key, &gcm);
-	if (!status)
-		status = cml_crypto_gcm_seal(gcm, record->nonce, associated(),
-					     cml_bytes(plain,
-						       sizeof(record->vault)),
-					     plain);
-	cml_crypto_gcm_free(gcm);
-
-	return status;
+	return cml_sealed_record_seal(key, associated(), record,
+				      sizeof(*record));
 }
 
 static bool is_at(const struct cml_vault_floor *floor,

@@ -15,7 +15,10 @@
 #define CML_VAULT_H
 
 #include "header.h"
+#include "sealed_record.h"
 #include "stream.h"
+
+#define CML_VAULT_LABEL			"cml-vault-v1"
 
 #define CML_VAULT_MODELS_MAX_COUNT	16
 #define CML_VAULT_REMOVED_MAX_COUNT	48
@@ -50,8 +53,7 @@ struct cml_vault {
 
 /* All zero as long as nothing was ever stored. */
 struct cml_vault_record {
-	uint8_t nonce[CML_GCM_NONCE_SIZE];
-	uint8_t zero[4];
+	struct cml_sealed_head head;
 	struct cml_vault vault;		/* sealed, or not: in place */
 	uint8_t tag[CML_GCM_TAG_SIZE];
 };

@@ -54,11 +54,8 @@ static enum cml_status put_claims(struct cml_session *session, uint8_t *claims,
 	CborEncoder map = { 0 };
 	size_t models = cml_model_is_ready(model);
 
-	status = cml_identity_get(&session->identity, CML_IDENTITY_WRAPPING,
-				  &wrapping);
-	if (!status)
-		status = cml_identity_get(&session->identity,
-					  CML_IDENTITY_SIGNING, &signing);
+	status = cml_identity_get_both(&session->identity, &wrapping,
+				       &signing);
 	if (status)
 		return status;
 

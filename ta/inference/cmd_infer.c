@@ -135,10 +135,11 @@ TEE_Result cml_cmd_infer_push(struct cml_session *session, TEE_Param *params)
 	return res;
 }
 
-/* A result that is not sealed yet. */
+/* A result that is not sealed yet, and whose it is. */
 struct plain {
 	uint8_t *bytes;
 	size_t size, len;
+	const struct cml_own_key *signer;
 };
 
 static enum cml_status seal(struct cml_session *session,
@@ -146,7 +147,6 @@ static enum cml_status seal(struct cml_session *session,
 			    const uint8_t request[CML_SHA256_SIZE])
 {
 	struct cml_result_seal how = { .data_key = session->data_key.key };
-	const struct cml_own_key *own = NULL;
 	struct cml_cose_signer signer = { 0 };
 	const struct cml_allocator *allocator = &session->memory.allocator;
 	size_t size = plain->len + CML_RESULT_SEAL_SIZE;
@@ -155,12 +155,8 @@ static enum cml_status seal(struct cml_session *session,
 	if (flags & CML_REQUEST_CLEAR)
 		how.data_key = NULL;
 	if (flags & CML_REQUEST_SIGNED) {
-		status = cml_identity_get(&session->identity,
-					  CML_IDENTITY_SIGNING, &own);
-		if (status)
-			return status;
-		signer.key = own->key;
-		memcpy(signer.kid, own->kid, sizeof(signer.kid));
+		signer.key = plain->signer->key;
+		memcpy(signer.kid, plain->signer->kid, sizeof(signer.kid));
 		how.signer = &signer;
 	}
 
@@ -195,6 +191,14 @@ static enum cml_status run_network(struct cml_session *session,
 	return status;
 }
 
+/* Late: the key that signs is the one that the device has now. */
+static enum cml_status number(struct cml_session *session,
+			      struct cml_result *result, struct plain *plain)
+{
+	return cml_identity_number(&session->identity, &result->counter,
+				   &plain->signer);
+}
+
 static enum cml_status finish_photo(struct cml_session *session,
 				    struct cml_result *result,
 				    struct plain *plain)
@@ -207,6 +211,8 @@ static enum cml_status finish_photo(struct cml_session *session,
 	if (!status)
 		status = cml_inference_detect(session->inference,
 					      &session->network.run, result);
+	if (!status)
+		status = number(session, result, plain);
 	if (!status)
 		status = cml_result_encode(result, plain->bytes, &len);
 	/* Zeros follow: the size does not tell how much was found. */
@@ -225,6 +231,8 @@ static enum cml_status finish_tensors(struct cml_session *session,
 	if (!status)
 		status = cml_tensors_digest(run, result->output_digest);
 	plain->len = plain->size;
+	if (!status)
+		status = number(session, result, plain);
 	if (!status)
 		status = cml_tensors_encode(run, result, plain->bytes,
 					    &plain->len);
@@ -262,7 +270,7 @@ static enum cml_status identify(struct cml_session *session,
 	       sizeof(result->device_id));
 	result->ta_version = TA_CML_VERSION;
 
-	return cml_counter_next(&session->counter, &result->counter);
+	return CML_OK;
 }
 
 static enum cml_status plain_size(const struct cml_session *session,

@@ -66,7 +66,6 @@ static enum cml_status provision(struct cml_session *session, uint32_t slot,
 	}
 	if (!status && slot == CML_KEY_SLOT_MODEL) {
 		cml_session_drop_loading(session);
-		cml_wipe(&session->chosen, sizeof(session->chosen));
 		session->model_key = key;
 	}
 	cml_wipe(&key, sizeof(key));

@@ -209,12 +209,6 @@ static enum cml_status use(struct cml_session *session,
 		status = CML_MODEL_OTHER_FILE;
 	if (!status)
 		status = cml_model_find(&session->memory, source, &model);
-	if (status == CML_MODEL_MISSING) {
-		session->chosen.present = true;
-		memcpy(session->chosen.header, header.bytes, CML_HEADER_SIZE);
-		session->chosen.key = key;
-		session->chosen.expected = expected;
-	}
 	cml_wipe(&key, sizeof(key));
 	if (status)
 		return status;

@@ -100,7 +100,7 @@ static CborError put_entry(CborEncoder *array,
 }
 
 struct list {
-	const struct cml_vault_access *access;
+	const struct cml_sealing *sealing;
 	uint8_t *bytes;
 	size_t len;
 };
@@ -121,8 +121,8 @@ static enum cml_status put_list(void *ctx, struct cml_vault *vault,
 	cbor_encoder_init(&encoder, list->bytes, TA_CML_MODEL_LIST_MAX_SIZE,
 			  0);
 	error = cbor_encoder_create_map(&encoder, &map, 2);
-	error |= put_bytes(&map, "vault", list->access->id,
-			   sizeof(list->access->id));
+	error |= put_bytes(&map, "vault", list->sealing->id,
+			   sizeof(list->sealing->id));
 	error |= cbor_encode_text_stringz(&map, "models");
 	error |= cbor_encoder_create_array(&map, &array, count);
 	for (size_t i = 0; i < CML_VAULT_MODELS_MAX_COUNT; i++)
@@ -140,7 +140,7 @@ static enum cml_status put_list(void *ctx, struct cml_vault *vault,
 TEE_Result cml_cmd_model_list(struct cml_session *session, TEE_Param *params)
 {
 	const struct cml_allocator *allocator = &session->memory.allocator;
-	struct list list = { .access = &session->vault };
+	struct list list = { .sealing = &session->sealing };
 	enum cml_status status = CML_INTERNAL;
 	TEE_Result res = TEE_ERROR_GENERIC;
 

@@ -1,19 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "evidence.h"
 #include "identity.h"
 #include "memory.h"
-#include "storage.h"
 
-static const char record_name[] = "cml-generations-v1";
+static const char record_label[] = "cml-identity-v1";
 
-/* How often each key has been rotated. */
-struct generations {
-	uint64_t of[2];
+/* Writing takes milliseconds: so many results share one. */
+#define BLOCK	1024
+
+struct key_state {
+	uint64_t generation;	/* how often it was rotated, for people */
+	uint8_t salt[CML_SALT_SIZE];
 };
+
+struct state {
+	uint64_t made;		/* 0: this device has no keys yet */
+	uint64_t numbers;	/* results may have them up to this one */
+	struct key_state keys[CML_IDENTITY_KEY_COUNT];
+};
+
+struct record {
+	struct cml_sealed_head head;
+	struct state state;
+	uint8_t tag[CML_GCM_TAG_SIZE];
+};
+
+_Static_assert(sizeof(struct record) ==
+	       CML_SEALED_RECORD_SIZE(sizeof(struct state)),
+	       "the record has a hole");
 
 static size_t index_of(enum cml_identity_key which)
 {
@@ -25,38 +41,39 @@ const char *cml_identity_label(enum cml_identity_key which)
 	return which == CML_IDENTITY_WRAPPING ? "wrapping" : "signing";
 }
 
-static enum cml_status look(void *ctx, void *record, bool *changed)
+static enum cml_status draw(struct state *state, enum cml_identity_key which)
 {
-	(void)ctx;
-	(void)record;
-	(void)changed;
-
-	return CML_OK;
+	return cml_crypto_random(state->keys[index_of(which)].salt,
+				 CML_SALT_SIZE);
 }
 
-static enum cml_status derive(enum cml_identity_key which,
-			      uint64_t generation, struct cml_own_key *key)
-{
-	const char *name = cml_identity_label(which);
-	const enum cml_p256_use use = which == CML_IDENTITY_WRAPPING ?
-				      CML_P256_DERIVE : CML_P256_SIGN;
-	char label[CML_LABEL_MAX_LEN] = { 0 };
-	uint8_t seed[CML_SEED_SIZE] = { 0 };
-	enum cml_status status = CML_INTERNAL;
+/* What a call has to do with the record, and the record as it is then. */
+struct use {
+	enum cml_status (*change)(struct use *use, bool *changed);
+	struct state state;
+	enum cml_identity_key which;	/* to rotate */
+	const struct cml_identity *identity;
+	uint64_t next, end;		/* a block of numbers */
+};
 
-	if (generation)
-		snprintf(label, sizeof(label), "%s.%" PRIu64, name, generation);
-	else
-		snprintf(label, sizeof(label), "%s", name);
-	status = cml_evidence_seed(name, seed);
+static enum cml_status run_use(void *ctx, void *content, bool *changed)
+{
+	enum cml_status status = CML_OK;
+	struct state *state = content;
+	struct use *use = ctx;
+
+	use->state = *state;
+	if (!use->state.made) {
+		status = draw(&use->state, CML_IDENTITY_WRAPPING);
+		if (!status)
+			status = draw(&use->state, CML_IDENTITY_SIGNING);
+		use->state.made = 1;
+		*changed = true;
+	}
+	if (!status && use->change)
+		status = use->change(use, changed);
 	if (!status)
-		status = cml_keys_p256(seed, cml_bytes(label, strlen(label)),
-				       use, &key->key);
-	cml_wipe(seed, sizeof(seed));
-	if (!status)
-		status = cml_crypto_p256_public(key->key, key->point);
-	if (!status)
-		status = cml_cose_key_thumbprint(key->point, key->kid);
+		*state = use->state;
 
 	return status;
 }
@@ -64,24 +81,64 @@ static enum cml_status derive(enum cml_identity_key which,
 static void drop(struct cml_own_key *key)
 {
 	cml_crypto_p256_free(key->key);
-	*key = (struct cml_own_key){ 0 };
+	cml_wipe(key, sizeof(*key));
 }
 
-enum cml_status cml_identity_get(struct cml_identity *identity,
-				 enum cml_identity_key which,
-				 const struct cml_own_key **key)
+/* The keys that the record no longer has are gone in this session, too. */
+static enum cml_status update(struct cml_identity *identity, struct use *use)
+{
+	enum cml_status status = CML_INTERNAL;
+	struct record record = { 0 };
+
+	status = cml_sealed_update(identity->sealing, record_label, &record,
+				   sizeof(record), run_use, use);
+	cml_wipe(&record, sizeof(record));
+	if (status)
+		return status;
+	for (size_t i = 0; i < CML_IDENTITY_KEY_COUNT; i++)
+		if (!cml_crypto_equal(identity->keys[i].salt,
+				      use->state.keys[i].salt, CML_SALT_SIZE))
+			drop(&identity->keys[i]);
+
+	return CML_OK;
+}
+
+static enum cml_status derive(enum cml_identity_key which,
+			      const uint8_t salt[CML_SALT_SIZE],
+			      struct cml_own_key *key)
+{
+	const char *name = cml_identity_label(which);
+	const enum cml_p256_use use = which == CML_IDENTITY_WRAPPING ?
+				      CML_P256_DERIVE : CML_P256_SIGN;
+	uint8_t seed[CML_SEED_SIZE] = { 0 };
+	enum cml_status status = CML_INTERNAL;
+
+	status = cml_evidence_seed(name, seed);
+	if (!status)
+		status = cml_keys_p256(seed, cml_bytes(salt, CML_SALT_SIZE),
+				       cml_bytes(name, strlen(name)), use,
+				       &key->key);
+	cml_wipe(seed, sizeof(seed));
+	if (!status)
+		status = cml_crypto_p256_public(key->key, key->point);
+	if (!status)
+		status = cml_cose_key_thumbprint(key->point, key->kid);
+	if (!status)
+		memcpy(key->salt, salt, CML_SALT_SIZE);
+
+	return status;
+}
+
+static enum cml_status have(struct cml_identity *identity,
+			    const struct use *use, enum cml_identity_key which,
+			    const struct cml_own_key **key)
 {
 	struct cml_own_key *own = &identity->keys[index_of(which)];
-	struct generations generations = { 0 };
 	enum cml_status status = CML_OK;
 
-	if (!own->key) {
-		status = cml_storage_update(record_name, &generations,
-					    sizeof(generations), look, NULL);
-		if (!status)
-			status = derive(which, generations.of[index_of(which)],
-					own);
-	}
+	if (!own->key)
+		status = derive(which, use->state.keys[index_of(which)].salt,
+				own);
 	if (status) {
 		drop(own);
 		return status;
@@ -91,36 +148,108 @@ enum cml_status cml_identity_get(struct cml_identity *identity,
 	return CML_OK;
 }
 
-static enum cml_status count(void *ctx, void *record, bool *changed)
+enum cml_status cml_identity_get(struct cml_identity *identity,
+				 enum cml_identity_key which,
+				 const struct cml_own_key **key)
 {
-	struct generations *generations = record;
-	const enum cml_identity_key *which = ctx;
+	enum cml_status status = CML_INTERNAL;
+	struct use use = { 0 };
 
-	generations->of[index_of(*which)]++;
-	*changed = true;
+	status = update(identity, &use);
+	if (!status)
+		status = have(identity, &use, which, key);
+	cml_wipe(&use, sizeof(use));
+
+	return status;
+}
+
+enum cml_status cml_identity_get_both(struct cml_identity *identity,
+				      const struct cml_own_key **wrapping,
+				      const struct cml_own_key **signing)
+{
+	enum cml_status status = CML_INTERNAL;
+	struct use use = { 0 };
+
+	status = update(identity, &use);
+	if (!status)
+		status = have(identity, &use, CML_IDENTITY_WRAPPING, wrapping);
+	if (!status)
+		status = have(identity, &use, CML_IDENTITY_SIGNING, signing);
+	cml_wipe(&use, sizeof(use));
+
+	return status;
+}
+
+/* A block is of the signing key that it was taken with. */
+static enum cml_status take_number(struct use *use, bool *changed)
+{
+	const struct cml_identity *identity = use->identity;
+	struct state *state = &use->state;
+	const struct key_state *signing =
+		&state->keys[index_of(CML_IDENTITY_SIGNING)];
+
+	use->next = identity->next;
+	use->end = identity->end;
+	if (use->next == use->end ||
+	    !cml_crypto_equal(identity->numbers_salt, signing->salt,
+			      CML_SALT_SIZE)) {
+		if (state->numbers > UINT64_MAX - BLOCK)
+			return CML_INTERNAL;
+		use->next = state->numbers;
+		state->numbers += BLOCK;
+		use->end = state->numbers;
+		*changed = true;
+	}
+	use->next++;
 
 	return CML_OK;
+}
+
+enum cml_status cml_identity_number(struct cml_identity *identity,
+				    uint64_t *number,
+				    const struct cml_own_key **signer)
+{
+	struct use use = { .change = take_number, .identity = identity };
+	enum cml_status status = update(identity, &use);
+
+	if (!status) {
+		identity->next = use.next;
+		identity->end = use.end;
+		memcpy(identity->numbers_salt,
+		       use.state.keys[index_of(CML_IDENTITY_SIGNING)].salt,
+		       CML_SALT_SIZE);
+		*number = use.next;
+		status = have(identity, &use, CML_IDENTITY_SIGNING, signer);
+	}
+	cml_wipe(&use, sizeof(use));
+
+	return status;
+}
+
+static enum cml_status rotate(struct use *use, bool *changed)
+{
+	use->state.keys[index_of(use->which)].generation++;
+	*changed = true;
+
+	return draw(&use->state, use->which);
 }
 
 enum cml_status cml_identity_rotate(struct cml_identity *identity,
 				    enum cml_identity_key which,
 				    uint64_t *generation)
 {
-	struct generations generations = { 0 };
-	enum cml_status status = CML_INTERNAL;
+	struct use use = { .change = rotate, .which = which };
+	enum cml_status status = update(identity, &use);
 
-	status = cml_storage_update(record_name, &generations,
-				    sizeof(generations), count, &which);
-	if (status)
-		return status;
-	drop(&identity->keys[index_of(which)]);
-	*generation = generations.of[index_of(which)];
+	if (!status)
+		*generation = use.state.keys[index_of(which)].generation;
+	cml_wipe(&use, sizeof(use));
 
-	return CML_OK;
+	return status;
 }
 
 void cml_identity_free(struct cml_identity *identity)
 {
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < CML_IDENTITY_KEY_COUNT; i++)
 		drop(&identity->keys[i]);
 }

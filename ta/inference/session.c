@@ -70,6 +70,7 @@ TEE_Result cml_session_open(struct cml_session **session)
 		TEE_Free(made);
 		return res;
 	}
+	made->identity.sealing = &made->sealing;
 	made->cpu = cpu_features();
 	get_device_id(made->device_id);
 	TEE_GenerateRandom(made->challenge, sizeof(made->challenge));

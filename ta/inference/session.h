@@ -5,7 +5,6 @@
 
 #include <tee_internal_api.h>
 
-#include "counter.h"
 #include "identity.h"
 #include "key_message.h"
 #include "network.h"
@@ -17,6 +16,7 @@
 
 struct cml_session {
 	struct cml_secure_memory memory;
+	struct cml_sealing sealing;
 	struct cml_identity identity;
 	/* What the next key message has to answer. */
 	uint8_t challenge[CML_CHALLENGE_SIZE];
@@ -30,8 +30,6 @@ struct cml_session {
 	struct cml_model loading;
 	struct cml_sealed_input model_input;
 	struct cml_vault_expected expected;	/* of the one that is loading */
-	struct cml_vault_chosen chosen;
-	struct cml_vault_access vault;
 
 	struct cml_sealed_input request_input;
 	struct cml_network network;	/* of the request */
@@ -41,7 +39,6 @@ struct cml_session {
 	struct cml_shared board;
 	struct cml_helper helper;	/* for others' photos */
 
-	struct cml_counter counter;	/* of results */
 	uint8_t *result;		/* sealed; NULL: none waits */
 	size_t result_size, result_len;	/* of its memory; of itself */
 };

@@ -232,13 +232,15 @@ static enum cml_status run_encrypt0(struct cml_bytes payload,
 	return status;
 }
 
-/* i64 crypto call to fail, seed, label -> scalar, its public point */
+/* i64 crypto call to fail, seed, u32 and salt, label -> scalar, its point */
 static enum cml_status run_keys_p256(struct cml_bytes payload,
 				     struct driver_reply *reply)
 {
 	struct cml_cursor cur = cml_cursor(payload);
 	int64_t failing = driver_u64(&cur);
 	struct cml_bytes seed = cml_cursor_take(&cur, CML_SEED_SIZE);
+	size_t salt_len = driver_u32(&cur);
+	struct cml_bytes salt = cml_cursor_take(&cur, salt_len);
 	struct cml_bytes label = driver_rest(&cur);
 	uint8_t scalar[CML_P256_SCALAR_SIZE] = { 0 };
 	uint8_t point[CML_P256_POINT_SIZE] = { 0 };
@@ -248,9 +250,10 @@ static enum cml_status run_keys_p256(struct cml_bytes payload,
 	if (!cml_cursor_ok(&cur))
 		return CML_INTERNAL;
 	openssl_fail_call(failing, CML_NO_MEMORY);
-	status = cml_keys_scalar(seed.ptr, label, scalar);
+	status = cml_keys_scalar(seed.ptr, salt, label, scalar);
 	if (!status)
-		status = cml_keys_p256(seed.ptr, label, CML_P256_SIGN, &key);
+		status = cml_keys_p256(seed.ptr, salt, label, CML_P256_SIGN,
+				       &key);
 	if (!status)
 		status = cml_crypto_p256_public(key, point);
 	openssl_fail_call(-1, CML_OK);

@@ -680,17 +680,25 @@ def test_failures_when_messages_are_made(native: Driver) -> None:
     assert count(lambda call: encrypt0(native, bytes(32), b"p", fail_call=call)) == 3
 
 
-def hkdf_by_hand(seed: bytes, info: bytes) -> bytes:
-    prk = hmac.digest(bytes(32), seed, "sha256")
+def hkdf_by_hand(seed: bytes, info: bytes, salt: bytes = bytes(32)) -> bytes:
+    prk = hmac.digest(salt, seed, "sha256")
     return hmac.digest(prk, info + b"\1", "sha256")
 
 
+def p256_key(
+    native: Driver, seed: bytes, label: bytes, salt: bytes = b"", fail_call: int = NO_FAILURE
+) -> tuple[int, bytes]:
+    head = struct.pack("<q", fail_call) + seed + struct.pack("<I", len(salt)) + salt
+    return native.call("keys_p256", head + label)
+
+
+@pytest.mark.parametrize("salt", [b"", bytes(range(32)), b"s" * 64])
 @pytest.mark.parametrize("label", [b"wrapping", b"signing", b"x", b"y" * 64])
-def test_keys_come_from_seeds(native: Driver, label: bytes) -> None:
+def test_keys_come_from_seeds(native: Driver, label: bytes, salt: bytes) -> None:
     seed = os.urandom(32)
-    status, reply = native.call("keys_p256", struct.pack("<q", NO_FAILURE) + seed + label)
+    status, reply = p256_key(native, seed, label, salt)
     assert status == Status.OK
-    expected = hkdf_by_hand(seed, label + b"\0")
+    expected = hkdf_by_hand(seed, label + b"\0", salt)
     assert reply[:32] == expected
     private = ec.derive_private_key(int.from_bytes(expected, "big"), ec.SECP256R1())
     assert reply[32:] == point_of(private.public_key())
@@ -702,15 +710,13 @@ def test_keys_come_from_seeds(native: Driver, label: bytes) -> None:
 
 @pytest.mark.parametrize("label", [b"", b"y" * 65])
 def test_labels_have_1_to_64_bytes(native: Driver, label: bytes) -> None:
-    head = struct.pack("<q", NO_FAILURE)
-    assert native.call("keys_p256", head + bytes(32) + label) == (Status.INTERNAL, b"")
+    assert p256_key(native, bytes(32), label) == (Status.INTERNAL, b"")
     assert native.call("keys_symmetric", bytes(32) + label) == (Status.INTERNAL, b"")
 
 
 def test_failures_when_keys_are_derived(native: Driver) -> None:
     calls = 0
-    head = bytes(32) + b"label"
-    while (made := native.call("keys_p256", struct.pack("<q", calls) + head))[0] != Status.OK:
+    while (made := p256_key(native, bytes(32), b"label", b"salt", calls))[0] != Status.OK:
         assert made == (Status.NO_MEMORY, b"")
         calls += 1
     # Scalar: 2; key: 2 for the scalar again, and one; public point
