@@ -199,6 +199,10 @@ def test_what_was_wrapped_to_a_rotated_key_opens_nowhere(
     assert after.signer == before.signer
     message = keys.wrap(os.urandom(32), keys.Slot.DATA, before.wrapping, after.challenge)
     assert refused(lambda: after.provision_bytes("data", message)) == "COSE_RECIPIENT"
+    # Nor in a session from before, whose evidence has the new key.
+    message = before.wrap(os.urandom(32), keys.Slot.DATA)
+    assert refused(lambda: before.provision_bytes("data", message)) == "COSE_RECIPIENT"
+    assert trust.Believed().keys_of(before.session).wrapping == after.wrapping
     after.provision()
     after.load()
     after.assert_works()
