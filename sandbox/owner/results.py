@@ -40,7 +40,7 @@ class Origin:
     output_digest: bytes  # SHA-256 over all output tensors
     device: UUID
     ta_version: str
-    counter: int  # no two results of a device have the same; higher is later in its session
+    counter: int  # no two under one signing key are the same; higher is later in its session
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:

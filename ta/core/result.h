@@ -32,7 +32,7 @@ struct cml_result {
 	/* Who says so: gpd.tee.deviceID, the TA's version */
 	uint8_t device_id[CML_DEVICE_ID_SIZE];
 	const char *ta_version;
-	uint64_t counter;	/* no two results of a device have the same */
+	uint64_t counter;	/* no two under one signing key are the same */
 	uint8_t output_digest[CML_SHA256_SIZE];	/* over all output tensors */
 	uint32_t width, height;			/* as displayed */
 	struct cml_timings timings;

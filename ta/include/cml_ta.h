@@ -139,9 +139,9 @@
  * OWN_KEY: the public part of one of the TA's own keys; who has it from here
  * has the normal world's word for it, ATTEST gives proof.
  * OWN_KEY_CSR: a PKCS#10 request for a certificate, DER, for the signing key.
- * OWN_KEY_ROTATE: another key from now on. What was wrapped to the old one
- * opens nowhere; what it signed stays signed. Sessions that have used the old
- * one keep it until they end.
+ * OWN_KEY_ROTATE: another key from now on, in sessions that are open too. What
+ * was wrapped to the old one opens nowhere; what it signed stays signed, and
+ * keys that it has opened stay in their sessions until those end.
  * OWN_KEY		[in] value[0].a	enum cml_identity_key
  *			[out] memref[1]	COSE_Key, 75 bytes
  * OWN_KEY_CSR		[in] value[0].a	enum cml_identity_key
