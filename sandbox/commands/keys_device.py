@@ -38,7 +38,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         help="list the key pairs of the device and of the TA",
         description="List the key pairs by label, with their RFC 9679 thumbprints. None is stored:"
         " the device's attestation key follows from its hardware unique key, the TA's from that,"
-        " its code, and random salts, new ones at each rotation. The TA's come from judged evidence.",
+        " its code, and salts that each rotation draws anew. The TA's come from judged evidence.",
     )
     listing.add_argument("--json", action="store_true", help="print one JSON object")
     trust.add_options(listing)
