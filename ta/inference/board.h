@@ -2,7 +2,8 @@
 /*
  * The board, one shared page: which photos could do with more hands. The
  * session that runs a network posts its job there; sessions that the normal
- * world has called to work look for one.
+ * world has called to work look for one. It also says when the TA's keys were
+ * rotated.
  */
 #ifndef CML_BOARD_H
 #define CML_BOARD_H
@@ -21,6 +22,9 @@ struct cml_slot {
 
 struct cml_board {
 	struct cml_slot slots[CML_BOARD_SLOTS];
+	/* Of the TA's keys (identity.h): sessions at it; how often it was done */
+	_Atomic uint32_t rotating;
+	_Atomic uint64_t rotated;
 };
 
 /* Maps the board into @shared, unless it is; NULL when there is no memory. */

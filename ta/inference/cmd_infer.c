@@ -195,8 +195,10 @@ static enum cml_status run_network(struct cml_session *session,
 static enum cml_status number(struct cml_session *session,
 			      struct cml_result *result, struct plain *plain)
 {
-	return cml_identity_number(&session->identity, &result->counter,
-				   &plain->signer);
+	return cml_identity_number(&session->identity,
+				   cml_board_open(&session->memory,
+						  &session->board),
+				   &result->counter, &plain->signer);
 }
 
 static enum cml_status finish_photo(struct cml_session *session,

@@ -152,8 +152,10 @@ TEE_Result cml_cmd_own_key_rotate(struct cml_session *session,
 
 	if (!is_own_key(params[0].value.a))
 		return TEE_ERROR_BAD_PARAMETERS;
-	status = cml_identity_rotate(&session->identity, params[0].value.a,
-				     &generation);
+	status = cml_identity_rotate(&session->identity,
+				     cml_board_open(&session->memory,
+						    &session->board),
+				     params[0].value.a, &generation);
 	params[1].value.a = generation;
 	params[1].value.b = generation >> 32;
 

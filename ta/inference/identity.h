@@ -5,13 +5,15 @@
  * A key is derived from the device's root key, from this very code, and from a
  * random salt in a sealed record (sealed_store.h), which is drawn at the first
  * use and at each rotation. All sessions have the same keys: whenever one is
- * asked for, the record is read. Without its record, a key is gone; whoever
+ * asked for, the record is read, and to sign a result it is read anew when the
+ * board says that a key was rotated since. Without its record, a key is gone; whoever
  * deletes it rotates both keys. The numbers are in the record too: if they begin
  * anew, it is under another signing key.
  */
 #ifndef CML_IDENTITY_H
 #define CML_IDENTITY_H
 
+#include "board.h"
 #include "cose_key.h"
 #include "keys.h"
 #include "sealed_store.h"
@@ -37,6 +39,7 @@ struct cml_identity {
 	/* This session's block of numbers; equal: it is used up. */
 	uint64_t next, end;
 	uint8_t numbers_salt[CML_SALT_SIZE];	/* of their signing key */
+	uint64_t rotated;	/* what the board said before they were taken */
 };
 
 /* "wrapping" */
@@ -56,16 +59,19 @@ enum cml_status cml_identity_get_both(struct cml_identity *identity,
 /*
  * A number that no other result has, to be signed by *@signer: no session and no
  * boot has it again with this key. Numbers rise in a session; some are left out,
- * because a session takes them by the block.
+ * because a session takes them by the block. @board: NULL reads the record.
  */
 enum cml_status cml_identity_number(struct cml_identity *identity,
+				    const struct cml_board *board,
 				    uint64_t *number,
 				    const struct cml_own_key **signer);
 /*
  * From now on another key pair has this name, in all sessions; what was wrapped
- * to the old one opens nowhere. @generation: how often that was done.
+ * to the old one opens nowhere. @generation: how often that was done. @board:
+ * NULL is CML_NO_MEMORY, for other sessions would not hear of it.
  */
 enum cml_status cml_identity_rotate(struct cml_identity *identity,
+				    struct cml_board *board,
 				    enum cml_identity_key which,
 				    uint64_t *generation);
 void cml_identity_free(struct cml_identity *identity);

@@ -217,19 +217,21 @@ def test_a_rotation_reaches_sessions_that_are_open(
 ) -> None:
     """Their evidence, their certificate requests, what they open and what they sign."""
     before = Believed().keys_of(client.session)
+    client.wrapping, client.signer = before.wrapping, before.signing
+    client.assert_works()
     for which in OwnKey:
         raw().invoke(Command.OWN_KEY_ROTATE, (ValueIn(which), ValueOut()))
-    stale = keys.wrap(os.urandom(32), keys.Slot.DATA, before.wrapping, client.challenge)
-    assert refused(lambda: client.provision_bytes("data", stale)) == "COSE_RECIPIENT"
-    after = Believed().keys_of(client.session)
-    assert after.wrapping != before.wrapping and after.signing != before.signing
-    client.wrapping = after.wrapping
+    # First of all a photo: nothing else has told the session.
     sealed = client.seal(CHELSEA.read_bytes())
     answer = client.infer_bytes(sealed.data)
     with pytest.raises(ResultError):
         open_result(client.data_key, sealed, answer, before.signing)
+    stale = keys.wrap(os.urandom(32), keys.Slot.DATA, before.wrapping, client.challenge)
+    assert refused(lambda: client.provision_bytes("data", stale)) == "COSE_RECIPIENT"
+    after = Believed().keys_of(client.session)
+    assert after.wrapping != before.wrapping and after.signing != before.signing
     open_result(client.data_key, sealed, answer, after.signing)
-    client.signer = after.signing
+    client.wrapping, client.signer = after.wrapping, after.signing
     client.provision()
     client.assert_works()
 
