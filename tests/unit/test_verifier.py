@@ -135,6 +135,14 @@ def test_what_is_no_token_is_refused(appraise: Appraise) -> None:
     assert found.evidence is None and found.vector == {"instance-identity": 1}
 
 
+def test_a_key_twice_that_cannot_be_decoded_is_refused(appraise: Appraise) -> None:
+    """Before any signature is looked at, so anybody can send it."""
+    payload = b"\xa2\x61\xff\0\x61\xff\0"
+    token = b"\xd2\x84\x43\xa1\x01\x26\xa0" + bytes([0x40 | len(payload)]) + payload
+    error = refused(appraise(token + b"\x58\x40" + bytes(64)), errors.EvidenceDuplicate, "format")
+    assert "0x61ff" in error.message
+
+
 def test_a_device_that_nobody_endorsed_is_refused(appraise: Appraise) -> None:
     refused(appraise(evidence(huk=bytes(16))), chain.CertificateUntrusted, "certificate")
 

@@ -111,6 +111,8 @@ WRONG: dict[str, tuple[type[errors.EvidenceError], bytes]] = {
     "trailing-header": (errors.EvidenceTrailing, message(ES256 + b"\0", {}, GOOD, SIGNATURE)),
     "large": (errors.EvidenceTooLarge, evidence({-70000: bytes(20_000)})),
     "duplicate": (errors.EvidenceDuplicate, with_payload(TWICE)),
+    # Two texts that are no UTF-8: nothing may decode them on the way to the refusal.
+    "duplicate-no-utf8": (errors.EvidenceDuplicate, with_payload(b"\xa2\x61\xff\0\x61\xff\0")),
     "duplicate-component": (errors.EvidenceDuplicate, components(CORE, CODE, CODE)),
     "duplicate-header": (
         errors.EvidenceDuplicate,
