@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.authority import ca
+from sandbox.authority.manufacturer import Manufacturer
 from sandbox.authority.owner import CERTIFICATE_DAYS, CSR_MAX_BYTES, OwnerAuthority
 from sandbox.commands import verify_steps
 from sandbox.commands.context import Context
@@ -60,6 +61,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description=f"Sign the revocation list anew, for {ca.CRL_DAYS} days, and print it in PEM.",
     )
     listing.add_argument("--out", type=Path, metavar="FILE", help="write the list here")
+    _add_manufacturer(listing)
     listing.set_defaults(run=crl)
 
     showing = verbs.add_parser(
@@ -70,7 +72,20 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     showing.add_argument("--issued", action="store_true", help="list the certificates issued")
     showing.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_manufacturer(showing)
     showing.set_defaults(run=authority)
+
+
+def _add_manufacturer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--manufacturer",
+        action="store_true",
+        help="of this user's emulated manufacturer instead: for another's `sandbox verify`",
+    )
+
+
+def _authority(args: argparse.Namespace) -> ca.Authority:
+    return Manufacturer() if args.manufacturer else OwnerAuthority()
 
 
 def issue(args: argparse.Namespace, context: Context) -> int:
@@ -109,15 +124,15 @@ def revoke(args: argparse.Namespace, context: Context) -> int:
 
 def crl(args: argparse.Namespace, context: Context) -> int:
     del context
-    _put(OwnerAuthority().crl().public_bytes(Encoding.PEM), args.out)
+    _put(_authority(args).crl().public_bytes(Encoding.PEM), args.out)
     return 0
 
 
 def authority(args: argparse.Namespace, context: Context) -> int:
     del context
-    owner = OwnerAuthority()
-    pem = owner.certificate().public_bytes(Encoding.PEM).decode()
-    entries = owner.issued()
+    chosen = _authority(args)
+    pem = chosen.certificate().public_bytes(Encoding.PEM).decode()
+    entries = chosen.issued()
     if args.json:
         issued = [
             {"serial": e.serial, "subject": e.subject, "not_after": e.not_after, "reason": e.reason}

@@ -63,7 +63,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="PEM: manufacturers that are trusted (this user's emulated one)",
     )
     parser.add_argument(
-        "--crl", type=Path, metavar="FILE", help="PEM: revocation list of the manufacturer"
+        "--crl",
+        type=Path,
+        metavar="FILE",
+        help="PEM: revocation list of the manufacturer (this user's own, for its own devices);"
+        " needed with --root",
+    )
+    parser.add_argument(
+        "--no-revocation",
+        action="store_true",
+        help="do not ask whether the certificate was taken back: the appraisal warns, and does"
+        " not affirm",
     )
 
 
@@ -114,6 +124,7 @@ def make_verifier(
     root: Path | None = None,
     crl: Path | None = None,
     *,
+    no_revocation: bool = False,
     cores: int = 1,
 ) -> Verifier:
     """By the files named, and otherwise by what this user's sandbox has."""
@@ -124,8 +135,9 @@ def make_verifier(
         found = manufacturer.endorsement(device)
         return [] if found is None else [found]
 
-    own = root is None
-    crls = [manufacturer.crl()] if own else []
+    if no_revocation and crl is not None:
+        raise UserError("--crl and --no-revocation: one of them says what is wanted")
+    crls = [manufacturer.crl()] if root is None else []
     if crl is not None:
         crls.append(chain.load_crl(crl))
     return Verifier(
@@ -133,7 +145,7 @@ def make_verifier(
         reference,
         [manufacturer.certificate()] if root is None else chain.load_certificates(root),
         endorsements=endorsements,
-        crls=crls,
+        crls=None if no_revocation else crls,
         clock=lambda: datetime.now(UTC),
     )
 
@@ -144,6 +156,13 @@ def appraise(args: argparse.Namespace, evidence: Path, progress: Progress) -> Ap
             "without the challenge, evidence may be of any age",
             "Name it with --nonce; `sandbox verify --show` prints evidence without judging it.",
         )
-    verifier = make_verifier(args.policy, args.reference, progress, args.root, args.crl)
+    verifier = make_verifier(
+        args.policy,
+        args.reference,
+        progress,
+        args.root,
+        args.crl,
+        no_revocation=args.no_revocation,
+    )
     certificates = chain.load_certificates(args.chain) if args.chain is not None else None
     return verifier.appraise(read_evidence(evidence), args.nonce, chain=certificates)

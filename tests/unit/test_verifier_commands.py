@@ -116,10 +116,22 @@ def test_chain_root_and_revocation_from_files(
     leaf.write_bytes(certificate.public_bytes(Encoding.PEM))
     argv = ("verify", token, "--nonce", NONCE.hex(), "--reference", reference)
     assert run(*argv, "--chain", leaf)[0] == 2
-    assert run(*argv, "--chain", leaf, "--root", root)[0] == 0
+    trusted = (*argv, "--chain", leaf, "--root", root)
+    status, _, err = run(*trusted)
+    assert status == 2 and "no revocation list" in err
+    assert "--crl" in err and "--no-revocation" in err
+    status, out, err = run(*trusted, "--no-revocation")
+    assert (status, err) == (0, "") and out.rstrip().endswith("warning")
+    status, out, _ = run(*trusted, "--no-revocation", "--json")
+    assert status == 0 and json.loads(out)["status"] == "warning"
+    crl.write_bytes(maker.crl().public_bytes(Encoding.PEM))
+    status, out, _ = run(*trusted, "--crl", crl)
+    assert status == 0 and out.rstrip().endswith("affirming")
+    status, _, err = run(*trusted, "--crl", crl, "--no-revocation")
+    assert status == 2 and "--crl and --no-revocation" in err
     maker.revoke(certificate.serial_number)
     crl.write_bytes(maker.crl().public_bytes(Encoding.PEM))
-    status, _, err = run(*argv, "--chain", leaf, "--root", root, "--crl", crl)
+    status, _, err = run(*trusted, "--crl", crl)
     assert status == 2 and "was revoked" in err
     for option in ("--chain", "--root", "--crl"):
         for path in (token, tmp_path / "none"):
@@ -132,6 +144,25 @@ def test_a_revoked_endorsement_of_this_users_manufacturer(
 ) -> None:
     Manufacturer().revoke(endorse(HUK).serial_number)
     status, _, err = run("verify", token, "--nonce", NONCE.hex(), "--reference", reference)
+    assert status == 2 and "was revoked" in err
+
+
+def test_what_another_user_needs_of_this_users_manufacturer(
+    run: Run, token: Path, reference: Path, tmp_path: Path
+) -> None:
+    leaf, root, crl = (tmp_path / name for name in ("leaf.pem", "root.pem", "maker.crl"))
+    certificate = endorse(HUK)
+    leaf.write_bytes(certificate.public_bytes(Encoding.PEM))
+    status, out, _ = run("keys", "authority", "--manufacturer")
+    assert status == 0
+    root.write_text(out)
+    assert run("keys", "crl", "--manufacturer", "--out", crl)[0] == 0
+    argv = ("verify", token, "--nonce", NONCE.hex(), "--reference", reference)
+    argv += ("--chain", leaf, "--root", root, "--crl", crl)
+    assert run(*argv)[0] == 0
+    Manufacturer().revoke(certificate.serial_number)
+    assert run("keys", "crl", "--manufacturer", "--out", crl)[0] == 0
+    status, _, err = run(*argv)
     assert status == 2 and "was revoked" in err
 
 
