@@ -65,7 +65,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         verb = verbs.add_parser(
             name,
             help=sentence,
-            description=f"{sentence[0].upper()}{sentence[1:]}. Only the owner of its key can.",
+            description=f"{sentence[0].upper()}{sentence[1:]}. It needs the key of the model. That"
+            " it was done is the normal world's word: it can withhold the command, and the model"
+            " stays as it was. What `sandbox detect --vault` uses is checked, whatever is told.",
         )
         verb.add_argument("name", metavar="NAME", help="what it is called")
         trust.add_options(verb)

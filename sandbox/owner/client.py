@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
 
 from sandbox import paths
-from sandbox.errors import SandboxError, UserError
+from sandbox.errors import GuestError, SandboxError, UserError
 from sandbox.owner import keys, results, sealed_file
 from sandbox.owner.results import Result, TensorResult
 from sandbox.owner.sealed_file import Sealed
@@ -44,6 +45,10 @@ class Model:
         return sealed_file.seal_model(self.key, self.data, name=name, version=self.version).data
 
 
+class OtherDevice(GuestError):
+    """The evidence is of another device than the normal world had named, or than was expected."""
+
+
 class NotStored(UserError):
     """The device's vault has not the model that its owner has put there."""
 
@@ -55,6 +60,7 @@ class StoredModel:
     name: str
     version: int
     digest: bytes
+    device: UUID
 
 
 def owners_key() -> bytes:
@@ -92,7 +98,16 @@ class TaKeys:
 
     wrapping: PublicKey
     signing: PublicKey
-    challenge: bytes  # of the session, for the first key
+    challenge: bytes  # of the session, for the next key
+    device: UUID
+    code: bytes | None  # its measurement; None: nobody has judged it
+
+    def expect_device(self, device: UUID) -> None:
+        if self.device != device:
+            raise OtherDevice(
+                f"the TA is on device {self.device}, and not on {device}",
+                "The normal world named another device, or leads to another.",
+            )
 
 
 class Trust(Protocol):
@@ -132,25 +147,32 @@ class Client:
         self._trust.check_model(self._model.digest)
         info = self._session.attach(name)
         self._session.workers(self._workers)
-        try:
-            ta = self._trust.keys_of(self._session)
-        except SandboxError:
-            # The next one is to meet the TA that is there then, and not this one again.
-            self._session.close_session(name)
-            raise
-        self._signer = ta.signing
-        challenge = self._provision(keys.Slot.DATA, self._data_key, ta.wrapping, ta.challenge)
+        self._provision(keys.Slot.DATA, self._data_key, self._trusted(name))
         if info.model_digest == self._model.digest:
             return
         if isinstance(self._model, StoredModel):
             self._load_stored(self._model)
             return
-        self._provision(keys.Slot.MODEL, self._model.key, ta.wrapping, challenge)
+        # Judged again: the challenge that the normal world tells now may be another session's.
+        self._provision(keys.Slot.MODEL, self._model.key, self._trusted(name))
         path = self._share.put(self._model.sealed, "model")
         try:
             self._session.load_model(path)
         finally:
             self._share.drop(path)
+
+    def _trusted(self, name: str) -> TaKeys:
+        """The TA as it is judged now; for one key."""
+        try:
+            ta = self._trust.keys_of(self._session)
+            if isinstance(self._model, StoredModel):
+                ta.expect_device(self._model.device)
+        except SandboxError:
+            # The next one is to meet the TA that is there then, and not this one again.
+            self._session.close_session(name)
+            raise
+        self._signer = ta.signing
+        return ta
 
     def _load_stored(self, model: StoredModel) -> None:
         """What the normal world tells is tried, and what came of it is looked at."""
@@ -165,11 +187,10 @@ class Client:
         if self._session.load_stored(found.file) != model.digest:
             raise NotStored(f"the vault's file of {model.name} holds another model")
 
-    def _provision(self, slot: keys.Slot, key: bytes, to: PublicKey, challenge: bytes) -> bytes:
-        """The next challenge."""
-        path = self._share.put(keys.wrap(key, slot, to, challenge), "key")
+    def _provision(self, slot: keys.Slot, key: bytes, to: TaKeys) -> None:
+        path = self._share.put(keys.wrap(key, slot, to.wrapping, to.challenge), "key")
         try:
-            return self._session.provision(slot.name.lower(), path)
+            self._session.provision(slot.name.lower(), path)
         finally:
             self._share.drop(path)
 

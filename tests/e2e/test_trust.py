@@ -19,6 +19,7 @@ from test_hostile_input import refused
 from sandbox import process
 from sandbox.authority import device
 from sandbox.commands import trust
+from sandbox.commands.keys_device import RotationRefused, rotated
 from sandbox.log import SilentProgress
 from sandbox.machine import flash
 from sandbox.machine.boot import GUEST_SHARE
@@ -202,6 +203,28 @@ def test_what_was_wrapped_to_a_rotated_key_opens_nowhere(
     after.provision()
     after.load()
     after.assert_works()
+
+
+class Withheld:
+    """A session whose normal world says that it had a key replaced, and has not."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def rotate(self, name: str) -> int:
+        return 1
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)
+
+
+def test_a_rotation_that_the_normal_world_withholds_is_found_out(
+    client: Client, verifier: Verifier
+) -> None:
+    trusted = trust.Verified(verifier)
+    with pytest.raises(RotationRefused):
+        rotated(Withheld(client.session), trusted, "signing")  # type: ignore[arg-type]
+    assert trusted.keys_of(client.session).signing == client.signer
 
 
 class Lying:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -23,8 +24,10 @@ from test_hostile_input import refused
 from test_run import reference
 from test_trust import TA_FILE, one_byte_changed
 
+from sandbox.authority.device import device_uuid
 from sandbox.commands.trust import Believed
 from sandbox.log import SilentProgress
+from sandbox.machine import flash
 from sandbox.machine.boot import GUEST_SHARE, StorageRefused
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
@@ -181,6 +184,11 @@ def model(path: Path, key: bytes, version: int = 1, name: str = "model") -> Mode
     return Model(name, path.read_bytes(), key, version)
 
 
+def uuid_of(device: Device) -> UUID:
+    """Not on the normal world's word."""
+    return device_uuid(flash.hardware_unique_key(device.machine.folder.flash))
+
+
 def own(stored: list[Stored], key: bytes) -> list[Stored]:
     return [one for one in stored if one.key_id == sealed_file.key_id(key)]
 
@@ -202,9 +210,8 @@ def test_models_stay_and_need_not_be_sent_again(device: Device, key: bytes) -> N
 
     with device.machine.guest() as guest:
         with Session(Machine.service(guest), GUEST_SHARE) as session:
-            client = Client(
-                session, device.share, StoredModel("detector", 3, detector.digest), TRUST
-            )
+            expected = StoredModel("detector", 3, detector.digest, uuid_of(device))
+            client = Client(session, device.share, expected, TRUST)
             client.prepare("user")
             assert session.info().model_key_id is None
             result = client.detect(CHELSEA.read_bytes(), 0.5, {})
@@ -213,7 +220,8 @@ def test_models_stay_and_need_not_be_sent_again(device: Device, key: bytes) -> N
         assert result.origin.model_name == "detector" and result.origin.model_version == 3
 
         with Session(Machine.service(guest), GUEST_SHARE) as session:
-            client = Client(session, device.share, StoredModel("sine", 7, sine.digest), TRUST)
+            expected = StoredModel("sine", 7, sine.digest, uuid_of(device))
+            client = Client(session, device.share, expected, TRUST)
             client.prepare("user")
             inputs, outputs = reference(SINE, None)
             found = client.run(inputs[0].tobytes(), {}).outputs[0]
@@ -362,7 +370,7 @@ def test_swapped_files_are_named(device: Device, key: bytes) -> None:
     # And a normal world that serves the other model without a word is found out by its owner.
     with device.session() as session:
         served = Served(session, listed[0].file, listed[1].file)
-        expected = StoredModel(listed[0].name, 1, listed[0].digest)
+        expected = StoredModel(listed[0].name, 1, listed[0].digest, uuid_of(device))
         a.write_bytes(a_bytes)
         b.write_bytes(b_bytes)
         with pytest.raises(NotStored, match="holds another model"):
