@@ -28,8 +28,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "issue",
         help="issue a certificate for a key that a TA asked for",
         description="Check a certificate signing request (PKCS#10) that a TA made, and issue an"
-        " X.509 certificate: key on P-256, signed by itself, device's UUID in the subject. With"
-        " --evidence only for a key that this evidence names, of a TA that the policy accepts."
+        " X.509 certificate: key on P-256, signed by itself, device's UUID in the subject. Only for"
+        " a key that the evidence names, of a TA that the policy affirms; the certificate has a"
+        " policy that says so. --unattested issues one without, to whoever has the key."
         " The same request again renews: the earlier certificate stays valid until it ends.",
         epilog="Example: sandbox keys issue signing.csr --out signing.pem --evidence token.cbor"
         " --nonce 00112233445566778899aabbccddeeff",
@@ -40,6 +41,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--days", type=days, default=CERTIFICATE_DAYS, help=f"validity ({CERTIFICATE_DAYS})"
     )
     issuing.add_argument("--evidence", type=Path, metavar="FILE", help="evidence of the same TA")
+    issuing.add_argument(
+        "--unattested",
+        action="store_true",
+        help="issue without evidence: the request proves that its maker has the key, and not that"
+        " a TA has it",
+    )
     verify_steps.add_options(issuing)
     issuing.set_defaults(run=issue)
 
@@ -92,16 +99,24 @@ def issue(args: argparse.Namespace, context: Context) -> int:
     csr = verify_steps.read_limited(args.csr, CSR_MAX_BYTES, "certificate signing request")
     device, keys = None, None
     if args.evidence is not None:
+        if args.unattested or args.no_revocation:
+            raise UserError(
+                "the certificate would say that its key was attested: --unattested and"
+                " --no-revocation do not go with --evidence"
+            )
         accepted = verify_steps.appraise(args, args.evidence, context.progress).accepted
         device = accepted.device
         keys = [key for key in (accepted.ta.wrapping_key, accepted.ta.signing_key) if key]
     elif args.nonce is not None:
         raise UserError("--nonce without --evidence: there is nothing that it would be compared to")
-    else:
-        print(
-            "sandbox: without --evidence, the request proves that its maker has the key, and not"
-            " that a TA has it",
-            file=sys.stderr,
+    elif not args.unattested:
+        raise UserError(
+            "a request proves that its maker has the key, and not that a TA has it",
+            (
+                "Name evidence of the same TA with --evidence and --nonce: `sandbox attest` asks"
+                " for it.",
+                "--unattested issues a certificate that does not say that its key was attested.",
+            ),
         )
     certificate = OwnerAuthority().issue(csr, days=args.days, device=device, keys=keys)
     _put(certificate.public_bytes(Encoding.PEM), args.out)
@@ -135,14 +150,21 @@ def authority(args: argparse.Namespace, context: Context) -> int:
     entries = chosen.issued()
     if args.json:
         issued = [
-            {"serial": e.serial, "subject": e.subject, "not_after": e.not_after, "reason": e.reason}
+            {
+                "serial": e.serial,
+                "subject": e.subject,
+                "not_after": e.not_after,
+                "reason": e.reason,
+                "attested": e.attested,
+            }
             for e in entries
         ]
         print(json.dumps({"certificate": pem, "issued": issued}))
     elif args.issued:
         for entry in entries:
             state = f"revoked ({entry.reason})" if entry.revoked_at is not None else "issued"
-            print(f"{entry.serial:<40}  {state:<28}  {entry.subject}")
+            seen = "attested" if entry.attested else "-"
+            print(f"{entry.serial:<40}  {state:<28}  {seen:<8}  {entry.subject}")
         if not entries:
             print("nothing was issued")
     else:

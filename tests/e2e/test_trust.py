@@ -18,6 +18,7 @@ from test_hostile_input import refused
 
 from sandbox import process
 from sandbox.authority import device
+from sandbox.authority.ca import ATTESTED
 from sandbox.commands import trust
 from sandbox.commands.keys_device import RotationRefused, rotated
 from sandbox.log import SilentProgress
@@ -181,6 +182,8 @@ def test_a_certificate_for_the_signing_key(machine: Machine, tmp_path: Path) -> 
     assert str(device.device_uuid(huk)) in subject and "signing" in subject
     shown = load_pem_public_key(run_sandbox("keys", "show", "signing").stdout.encode())
     assert made.public_key() == shown
+    (attested,) = made.extensions.get_extension_for_class(x509.CertificatePolicies).value
+    assert attested.policy_identifier == ATTESTED
     assert run_sandbox("keys", "revoke", certificate).status == 0
     # Somebody else's request is none of this TA's.
     other = ec.generate_private_key(ec.SECP256R1())

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from evidence_maker import HUK, NONCE
 
 from sandbox.__main__ import main
+from sandbox.authority import ca
 from sandbox.authority.manufacturer import Manufacturer, endorse
 from sandbox.authority.owner import OwnerAuthority
 from sandbox.commands import reference_values
@@ -263,12 +264,21 @@ def write_request(path: Path, key: ec.EllipticCurvePrivateKey, name: str = "sign
     return path
 
 
+def policies(certificate: x509.Certificate) -> list[x509.ObjectIdentifier]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.CertificatePolicies)
+    except x509.ExtensionNotFound:
+        return []
+    return [policy.policy_identifier for policy in found.value]
+
+
 def test_issue_revoke_and_list(run: Run, tmp_path: Path) -> None:
     csr = write_request(tmp_path / "signing.csr", ec.generate_private_key(ec.SECP256R1()))
     out_file = tmp_path / "signing.pem"
-    status, out, _ = run("keys", "issue", csr, "--out", out_file, "--days", "3")
+    unattested = ("keys", "issue", csr, "--unattested")
+    status, out, _ = run(*unattested, "--out", out_file, "--days", "3")
     assert status == 0 and f"serialNumber={DEVICE}" in out
-    status, out, _ = run("keys", "issue", csr)
+    status, out, _ = run(*unattested)
     certificate = x509.load_pem_x509_certificate(out.encode())
     assert certificate.issuer == OwnerAuthority().certificate().subject
 
@@ -285,10 +295,10 @@ def test_issue_revoke_and_list(run: Run, tmp_path: Path) -> None:
     status, out, _ = run("keys", "authority", "--issued")
     assert out.count(DEVICE) == 2 and "revoked (superseded)" in out
     status, out, _ = run("keys", "authority", "--json")
-    assert len(json.loads(out)["issued"]) == 2
+    assert [entry["attested"] for entry in json.loads(out)["issued"]] == [False, False]
     status, out, _ = run("keys", "authority")
     assert x509.load_pem_x509_certificate(out.encode()) == OwnerAuthority().certificate()
-    status, _, err = run("keys", "issue", csr)
+    status, _, err = run(*unattested)
     assert status == 2 and "was revoked" in err
 
 
@@ -303,19 +313,31 @@ def test_a_key_is_certified_for_evidence_that_names_it(
     )
     status, out, _ = run("keys", "issue", wrapping, *attested)
     assert status == 0 and out.startswith("-----BEGIN CERTIFICATE")
+    assert policies(x509.load_pem_x509_certificate(out.encode())) == [ca.ATTESTED]
+    # A relying party that has never heard of the other way to get one can tell them apart.
+    status, out, _ = run("keys", "issue", wrapping, "--unattested")
+    assert status == 0 and policies(x509.load_pem_x509_certificate(out.encode())) == []
+    status, out, _ = run("keys", "authority", "--json")
+    assert [entry["attested"] for entry in json.loads(out)["issued"]] == [True, False]
+    status, out, _ = run("keys", "authority", "--issued")
+    assert ["attested" in line for line in out.splitlines()] == [True, False]
+    for option in ("--unattested", "--no-revocation"):
+        status, out, err = run("keys", "issue", wrapping, *attested, option)
+        assert (status, out) == (2, "") and option in err
     other = write_request(tmp_path / "other.csr", ec.generate_private_key(ec.SECP256R1()))
     status, out, err = run("keys", "issue", other, *attested)
     assert (status, out) == (2, "") and "none of those" in err
     late = ("--evidence", token, "--nonce", "00" * 32, "--reference", reference)
     status, out, err = run("keys", "issue", wrapping, *late)
     assert (status, out) == (2, "") and "nonce" in err
-    assert len(OwnerAuthority().issued()) == 1
+    assert len(OwnerAuthority().issued()) == 2
 
 
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         (("issue", "none.csr"), "cannot read none.csr"),
+        (("issue", "CSR"), "not that a TA has it"),
         (("issue", "CSR", "--days", "0"), "not a number of days"),
         (("issue", "CSR", "--nonce", "00" * 8), "without --evidence"),
         (("revoke", "none.pem"), "neither a file nor a serial number"),
