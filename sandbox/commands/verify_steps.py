@@ -66,8 +66,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--crl",
         type=Path,
         metavar="FILE",
+        action="append",
+        default=[],
         help="PEM: revocation list of the manufacturer (this user's own, for its own devices);"
-        " needed with --root",
+        " needed with --root, and once more for each other issuer in --chain",
     )
     parser.add_argument(
         "--no-revocation",
@@ -122,7 +124,7 @@ def make_verifier(
     reference_file: Path | None,
     progress: Progress,
     root: Path | None = None,
-    crl: Path | None = None,
+    crl_files: Sequence[Path] = (),
     *,
     no_revocation: bool = False,
     cores: int = 1,
@@ -135,11 +137,10 @@ def make_verifier(
         found = manufacturer.endorsement(device)
         return [] if found is None else [found]
 
-    if no_revocation and crl is not None:
+    if no_revocation and crl_files:
         raise UserError("--crl and --no-revocation: one of them says what is wanted")
     crls = [manufacturer.crl()] if root is None else []
-    if crl is not None:
-        crls.append(chain.load_crl(crl))
+    crls += map(chain.load_crl, crl_files)
     return Verifier(
         make_policy(policy_file, reference),
         reference,

@@ -130,6 +130,11 @@ def test_chain_root_and_revocation_from_files(
     assert status == 0 and out.rstrip().endswith("affirming")
     status, _, err = run(*trusted, "--crl", crl, "--no-revocation")
     assert status == 2 and "--crl and --no-revocation" in err
+    # One of somebody else changes nothing, before it or behind it.
+    other = tmp_path / "other.crl"
+    other.write_bytes(OwnerAuthority().crl().public_bytes(Encoding.PEM))
+    assert run(*trusted, "--crl", other)[0] == 2
+    assert run(*trusted, "--crl", other, "--crl", crl)[0] == 0
     maker.revoke(certificate.serial_number)
     crl.write_bytes(maker.crl().public_bytes(Encoding.PEM))
     status, _, err = run(*trusted, "--crl", crl)
