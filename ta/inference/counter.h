@@ -16,7 +16,7 @@ struct cml_counter {
 	uint64_t next, end;	/* this session's block; equal: it is used up */
 };
 
-/* CML_STORAGE, CML_NO_MEMORY */
+/* CML_STORAGE, CML_STORAGE_DAMAGED, CML_NO_MEMORY */
 enum cml_status cml_counter_next(struct cml_counter *counter,
 				 uint64_t *number);
 

@@ -53,7 +53,10 @@ static TEE_Result open_object(const char *name, TEE_ObjectHandle *object)
 	return res;
 }
 
-/* A record that was never written is empty; any other has its whole size. */
+/*
+ * A record that was never written is empty; any other has its whole size.
+ * TEE_ERROR_CORRUPT_OBJECT is OP-TEE's alone: it has closed the object.
+ */
 static TEE_Result read_record(TEE_ObjectHandle object, void *record,
 			      size_t size)
 {
@@ -63,7 +66,7 @@ static TEE_Result read_record(TEE_ObjectHandle object, void *record,
 	memset(record, 0, size);
 	res = TEE_ReadObjectData(object, record, size, &got);
 	if (!res && got && got != size)
-		return TEE_ERROR_CORRUPT_OBJECT;
+		return TEE_ERROR_SECURITY;
 
 	return res;
 }
@@ -95,7 +98,9 @@ enum cml_status cml_storage_update(const char *name, void *record,
 	if (!status && changed)
 		status = storage_status(res = write_record(object, record,
 							   size));
-	TEE_CloseObject(object);
+	/* GlobalPlatform: a corrupt object's handle is closed. */
+	if (res != TEE_ERROR_CORRUPT_OBJECT)
+		TEE_CloseObject(object);
 	if (res)
 		EMSG("%s: %#" PRIx32, name, res);
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from raw_client import Owner, Probe, owner_of, probe_in
 from real_stack import ROOT, Client
 
 from sandbox.commands import photos
@@ -78,4 +79,18 @@ def client(machine: Machine) -> Iterator[Client]:
         made = attach("e2e-client")
         made.provision()
         made.load()
+        yield made
+
+
+@pytest.fixture(scope="module")
+def probe(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
+    """Commands that no honest client sends."""
+    with probe_in(machine, tmp_path_factory.mktemp("probe")) as made:
+        yield made
+
+
+@pytest.fixture
+def owner(machine: Machine, probe: Probe) -> Iterator[Owner]:
+    """For any session of this TA."""
+    with owner_of(machine) as made:
         yield made

@@ -11,10 +11,12 @@
  *
  * PARAM is none, value:A, inval:A (in and out), outval, or TYPE:SIZE with TYPE
  * in, out, inout (memory filled with 0xa5), file (memory filled from the file
- * that SIZE names, once it is there), race (the same, and a thread on another core alters it, a
- * byte there and back, for as long as the command runs), save (16 KiB out, kept
- * in the file that SIZE names), nullin, nullout (no memory, yet a size). The
- * answer is the TEE_Result and its origin, or "errno N" when the kernel refuses.
+ * that SIZE names, once it is there), race (the same, and a thread on another
+ * core alters it, a byte there and back, for as long as the command runs), blink
+ * (OFFSET,MASK,FILE: the same, and that one byte is as it is half of the time,
+ * and the other half XORed with MASK), save (16 KiB out, kept in the file that
+ * SIZE names), nullin, nullout (no memory, yet a size). The answer is the
+ * TEE_Result and its origin, or "errno N" when the kernel refuses.
  */
 #define _GNU_SOURCE /* for CPU_SET() */
 #include <errno.h>
@@ -97,6 +99,8 @@ struct shared {
 	uint8_t *memory;
 	size_t size, mapped;
 	const char *save;	/* where it goes afterwards, or NULL */
+	size_t at;		/* the byte that blinks, and how */
+	uint8_t mask;		/* 0: any byte alters, for a moment */
 	pthread_t racer;
 	bool races;
 	atomic_bool begun, done;
@@ -113,22 +117,35 @@ static void pin(int core)
 		abort();
 }
 
-/* A byte altered and restored, over and over: one is wrong most of the time. */
+static void wait_a_little(uint32_t turns)
+{
+	for (volatile uint32_t wait = 0; wait < turns; wait++)
+		;
+}
+
+/*
+ * A byte altered and restored, over and over: one is wrong most of the time.
+ * The one that blinks is each half of the time, and for so short a time that
+ * between two reads, however near, it may have changed.
+ */
 static void *race(void *arg)
 {
 	struct shared *shared = arg;
-	volatile uint8_t *byte = NULL;
+	const uint8_t mask = shared->mask ? shared->mask : 0x80;
+	volatile uint8_t *byte = shared->memory + shared->at;
 	uint32_t random = 1;
 
 	pin(1);
 	while (!shared->done) {
 		shared->begun = true;
 		random = random * 1664525 + 1013904223;
-		byte = shared->memory + random % shared->size;
-		*byte ^= 0x80;
-		for (volatile int wait = 0; wait < 200; wait++)
-			;
-		*byte ^= 0x80;
+		if (!shared->mask)
+			byte = shared->memory + random % shared->size;
+		*byte ^= mask;
+		wait_a_little(shared->mask ? random >> 26 : 200);
+		*byte ^= mask;
+		if (shared->mask)
+			wait_a_little(random >> 8 & 0x3f);
 	}
 
 	return NULL;
@@ -205,13 +222,22 @@ static void fill(struct session *session, const char *word,
 		 struct tee_ioctl_param *param, struct shared *shared)
 {
 	const char *rest = strchr(word, ':');
+	bool races = false;
 	char type[16] = "";
 	uint64_t size = 0;
+	int path = 0;
 
 	*shared = (struct shared){ .fd = -1 };
 	rest = rest ? rest + 1 : "";
 
 	sscanf(word, "%15[a-z]", type);
+	if (!strcmp(type, "blink")) {
+		if (sscanf(rest, "%zu,%" SCNu8 ",%n", &shared->at,
+			   &shared->mask, &path) != 2)
+			abort();
+		rest += path;
+	}
+	races = !strcmp(type, "race") || !strcmp(type, "blink");
 	size = strtoull(rest, NULL, 0);
 	param->a = size;
 	if (!strcmp(type, "value"))
@@ -221,7 +247,7 @@ static void fill(struct session *session, const char *word,
 	else if (!strcmp(type, "outval"))
 		param->attr = TEE_IOCTL_PARAM_ATTR_TYPE_VALUE_OUTPUT;
 	else if (!strcmp(type, "in") || !strcmp(type, "nullin") ||
-		 !strcmp(type, "file") || !strcmp(type, "race"))
+		 !strcmp(type, "file") || races)
 		param->attr = TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_INPUT;
 	else if (!strcmp(type, "out") || !strcmp(type, "nullout") ||
 		 !strcmp(type, "save"))
@@ -238,12 +264,14 @@ static void fill(struct session *session, const char *word,
 	} else if (!strcmp(type, "save")) {
 		share(session, SAVE_SIZE, NULL, param, shared);
 		shared->save = rest;
-	} else if (!strcmp(type, "file") || !strcmp(type, "race")) {
+	} else if (!strcmp(type, "file") || races) {
 		share(session, file_size(rest), rest, param, shared);
 	} else if (param->attr >= TEE_IOCTL_PARAM_ATTR_TYPE_MEMREF_INPUT) {
 		share(session, size, NULL, param, shared);
 	}
-	if (!strcmp(type, "race") && shared->fd >= 0) {
+	if (races && shared->fd >= 0) {
+		if (shared->at >= shared->size)
+			abort();
 		pin(0);
 		if (pthread_create(&shared->racer, NULL, race, shared))
 			abort();

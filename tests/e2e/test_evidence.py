@@ -98,6 +98,13 @@ def session(built: Built, tee_session: Open) -> Session:
     return tee_session(TA)
 
 
+@pytest.fixture
+def back_to_the_first_build(push_ta: Callable[[Path], Built]) -> Iterator[None]:
+    """Whatever the test pushes: the next one finds the TA that it expects."""
+    yield
+    push_ta(FOLDER)
+
+
 def token(session: Session, nonce: bytes = NONCE, claims: Any = None) -> bytes:
     own = NONE if claims is None else MemrefIn(cbor2.dumps(claims))
     return session.invoke(TOKEN, (MemrefIn(nonce), own, ROOM))[2].data
@@ -390,6 +397,7 @@ def look(session: Session) -> Seen:
     return Seen(measurement(session), key(session), number.a)
 
 
+@pytest.mark.usefixtures("back_to_the_first_build")
 def test_one_changed_byte_is_another_code_with_other_keys(
     built: Built,
     changed: Change,
@@ -564,10 +572,3 @@ def test_nothing_is_left_in_the_core(session: Session, tee_context: TEEContext) 
     for _ in range(10):
         everything()
     assert used() == before
-
-
-@pytest.fixture(autouse=True)
-def back_to_the_first_build(push_ta: Callable[[Path], Built]) -> Iterator[None]:
-    """Whatever a test pushed: the next one finds the TA that it expects."""
-    yield
-    push_ta(FOLDER)

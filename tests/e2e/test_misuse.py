@@ -1,48 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands that no honest client sends, straight through /dev/tee0: refused, and no panic."""
 
-import hashlib
 import os
 import random
-import shlex
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import cbor2
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
-from real_stack import MODEL, ROOT, golden
+from raw_client import (
+    ACCESS_DENIED,
+    BAD_PARAMETERS,
+    EXCESS_DATA,
+    FINISH,
+    NONE,
+    NOT_SUPPORTED,
+    RESULT,
+    SHORT_BUFFER,
+    SUCCESS,
+    TARGET_DEAD,
+    Owner,
+    Probe,
+    cml,
+    line,
+)
 
-from sandbox import process
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
-from sandbox.owner import cose, keys, sealed_file
-from sandbox.owner.results import open_result
-from sandbox.owner.sealed_file import Sealed
+from sandbox.owner import keys
 from sandbox.owner.share import Share
-from sandbox.tee import MemrefOut, TEEContext, ValueIn
 from sandbox.tee_abi import (
-    ERROR_BASE,
     HEADER_BYTES,
+    MODEL_LIST_MAX_BYTES,
+    MODEL_NAME_MAX_BYTES,
     MODEL_SOURCE_BYTES,
     PUSH_MAX_BYTES,
-    TA_UUID,
     Command,
-    OwnKey,
     Status,
 )
-
-SUCCESS = 0
-ACCESS_DENIED = 0xFFFF0001
-EXCESS_DATA = 0xFFFF0004
-BAD_PARAMETERS = 0xFFFF0006
-NOT_SUPPORTED = 0xFFFF000A
-SHORT_BUFFER = 0xFFFF0010
-TARGET_DEAD = 0xFFFF3024
-NONE = "none"
 
 # What each command takes, as cml_ta.h says.
 RIGHT = {
@@ -61,53 +56,14 @@ RIGHT = {
     Command.OWN_KEY: ("value:1", "out:75", NONE, NONE),
     Command.OWN_KEY_CSR: ("value:2", "out:512", NONE, NONE),
     Command.OWN_KEY_ROTATE: ("value:3", "outval", NONE, NONE),
+    Command.MODEL_STORE: (NONE, NONE, NONE, NONE),
+    Command.MODEL_LIST: (f"out:{MODEL_LIST_MAX_BYTES}", NONE, NONE, NONE),
+    Command.MODEL_REMOVE: ("in:5", NONE, NONE, NONE),
+    Command.MODEL_ACTIVATE: ("in:5", NONE, NONE, NONE),
 }
+# Their effect outlasts the session, and has tests of its own.
+LASTING = {Command.OWN_KEY_ROTATE, Command.MODEL_STORE}
 KINDS = (NONE, "value:1", "inval:1", "outval", "in:100", "out:100", "inout:100")
-
-
-def cml(status: Status) -> int:
-    return ERROR_BASE + status
-
-
-class Probe:
-    def __init__(self, guest: Guest) -> None:
-        self._guest = guest
-
-    def run(self, lines: list[str]) -> list[int]:
-        """The TEE_Result of each line (two of a `twin`), in one session of its own."""
-        text = "".join(f"{line}\n" for line in ["open", *lines])
-        # Its threads would go on in the guest if only we stopped waiting.
-        asked = ["timeout", "-s", "KILL", "100", "/tmp/tee_probe"]
-        done = self._guest.run(asked, timeout_s=120.0, stdin=text.encode())
-        said = done.stdout.decode().splitlines()
-        count = 1 + len(lines) + sum(line.startswith("twin ") for line in lines)
-        assert (done.status, len(said)) == (0, count), (done, said)
-        results = [int(line.split()[0], 16) if line.startswith("0x") else -1 for line in said]
-        assert results[0] == SUCCESS, said[0]
-        return results[1:]
-
-
-@pytest.fixture(scope="module")
-def probe(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Probe]:
-    """tee_probe.c, statically linked, in the guest."""
-    program = tmp_path_factory.mktemp("probe") / "tee_probe"
-    source = Path(__file__).parent / "tee_probe.c"
-    argv: list[process.Argument] = ["aarch64-linux-gnu-gcc", "-static", "-pthread", "-O1"]
-    argv += ["-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'ta/include'}", "-o", program, source]
-    process.run(argv, timeout_s=60.0)
-    with machine.guest() as guest:
-        guest.run(
-            ["sh", "-c", "cat >/tmp/tee_probe && chmod +x /tmp/tee_probe"],
-            timeout_s=30.0,
-            stdin=program.read_bytes(),
-            check=True,
-        )
-        yield Probe(guest)
-        guest.run(["rm", "-f", "/tmp/tee_probe"], timeout_s=20.0)
-
-
-def line(command: int, *params: str) -> str:
-    return shlex.join([str(int(command)), *params])
 
 
 def test_every_other_set_of_parameter_types_is_refused(probe: Probe) -> None:
@@ -119,7 +75,7 @@ def test_every_other_set_of_parameter_types_is_refused(probe: Probe) -> None:
                 if kind.split(":")[0] != right[position].split(":")[0]:
                     changed = [*right[:position], kind, *right[position + 1 :]]
                     lines.append(line(command, *changed))
-        lines += [line(command, *[kind] * 4) for kind in KINDS]
+        lines += [line(command, *[kind] * 4) for kind in KINDS if (kind,) * 4 != right]
     results = probe.run([*lines, line(Command.INFO, *RIGHT[Command.INFO])])
     wrong = [
         (asked, f"{got:#x}")
@@ -128,6 +84,10 @@ def test_every_other_set_of_parameter_types_is_refused(probe: Probe) -> None:
     ]
     assert wrong == []
     assert results[-1] == SUCCESS
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(RIGHT) == set(Command)
 
 
 def test_commands_that_do_not_exist(probe: Probe) -> None:
@@ -142,6 +102,9 @@ def test_commands_out_of_order(probe: Probe) -> None:
         Command.INFER_PUSH: cml(Status.BAD_STATE),
         Command.INFER_FINISH: cml(Status.BAD_STATE),
         Command.RESULT: cml(Status.RESULT_MISSING),
+        Command.MODEL_STORE: cml(Status.MODEL_MISSING),
+        Command.MODEL_REMOVE: cml(Status.KEY_MISSING),
+        Command.MODEL_ACTIVATE: cml(Status.KEY_MISSING),
     }
     lines = [line(command, *RIGHT[command]) for command in expected]
     assert probe.run(lines) == list(expected.values())
@@ -188,7 +151,15 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
         (line(Command.OWN_KEY_CSR, "value:1", "out:512", NONE, NONE), BAD_PARAMETERS),
         (line(Command.OWN_KEY_CSR, "value:2", "out:10", NONE, NONE), SHORT_BUFFER),
         (line(Command.OWN_KEY_ROTATE, "value:0", "outval", NONE, NONE), BAD_PARAMETERS),
+        (line(Command.MODEL_LIST, "nullout:0", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.MODEL_LIST, "out:10", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.MODEL_LIST, "out:4000000", NONE, NONE, NONE), SUCCESS),
     ]
+    for command in (Command.MODEL_REMOVE, Command.MODEL_ACTIVATE):
+        for size in (MODEL_NAME_MAX_BYTES + 1, 4000000):
+            cases.append((line(command, f"in:{size}", NONE, NONE, NONE), EXCESS_DATA))
+        for memory in ("nullin:0", "in:0", f"in:{MODEL_NAME_MAX_BYTES}"):
+            cases.append((line(command, memory, NONE, NONE, NONE), cml(Status.KEY_MISSING)))
     # A size without memory: somebody refuses, or OP-TEE makes the size 0.
     for command, size in [
         (Command.MODEL_BEGIN, HEADER_BYTES),
@@ -202,146 +173,6 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
     for (asked, expected), got in zip(cases, results, strict=True):
         allowed = expected if isinstance(expected, set) else {expected}
         assert got in allowed, (asked, f"{got:#x}")
-
-
-@dataclass(frozen=True)
-class Question:
-    """A challenge that the probe saves, and where it waits for the key that answers it."""
-
-    saved: Path
-    answer: Path
-    slot: keys.Slot
-    key: bytes
-
-
-class Owner:
-    """Both owners, with sealed files in the share as words for the probe.
-
-    A key has to answer a challenge that the session makes: while the probe runs, a thread answers.
-    """
-
-    def __init__(self, share: Share, wrapping: PublicKey, signer: PublicKey) -> None:
-        self._share = share
-        self.signer = signer
-        self._placed: list[Path] = []
-        self._wrapping = wrapping
-        self._questions: list[Question] = []
-        self._end = threading.Event()
-        self._answering = threading.Thread(target=self._answer, daemon=True)
-        self._answering.start()
-        self.data_key, self._model_key = keys.new_key(), keys.new_key()
-        self._plain = (ROOT / "fixtures/photos/chelsea.jpg").read_bytes()
-        model = MODEL.read_bytes()
-        self._digest = hashlib.sha256(model).digest()
-        self.photos: list[Sealed] = []
-        sealed = sealed_file.seal_model(self._model_key, model)
-        recorded = keys.wrap(self.data_key, keys.Slot.DATA, wrapping, bytes(16))
-        self.words = {
-            "recorded-key": self._put(recorded),
-            "model-header": self._put(sealed.header.pack()),
-        }
-        for offset in range(0, len(sealed.stream), PUSH_MAX_BYTES):
-            part = sealed.stream[offset : offset + PUSH_MAX_BYTES]
-            self.words[f"model-{offset // PUSH_MAX_BYTES}"] = self._put(part)
-
-    def _put(self, content: bytes) -> str:
-        self._placed.append(self._share.put(content, "probe"))
-        return f"file:{GUEST_SHARE}/{self._placed[-1].name}"
-
-    def _answer(self) -> None:
-        while not self._end.wait(0.005):
-            for question in list(self._questions):
-                try:
-                    challenge = cbor2.loads(question.saved.read_bytes())["challenge"]
-                except (OSError, cbor2.CBORDecodeError):
-                    continue  # not asked yet, or not wholly
-                message = keys.wrap(question.key, question.slot, self._wrapping, challenge)
-                part = question.answer.with_suffix(".part")
-                part.write_bytes(message)
-                part.rename(question.answer)
-                self._questions.remove(question)
-
-    def provisioned(self, slot: keys.Slot) -> list[str]:
-        """Two lines: the challenge, and the key that answers it."""
-        key = self.data_key if slot is keys.Slot.DATA else self._model_key
-        question = Question(
-            self._share.new_path("challenge"), self._share.new_path("key"), slot, key
-        )
-        self._questions.append(question)
-        self._placed += [question.saved, question.answer]
-        return [
-            line(Command.INFO, f"save:{GUEST_SHARE}/{question.saved.name}", NONE, NONE, NONE),
-            line(
-                Command.PROVISION_KEY,
-                f"value:{int(slot)}",
-                f"file:{GUEST_SHARE}/{question.answer.name}",
-                "out:16",
-                NONE,
-            ),
-        ]
-
-    def photo(self) -> "Steps":
-        """The next photo: each is served once."""
-        sealed = sealed_file.seal_photo(
-            self.data_key,
-            self._plain,
-            score_threshold=0.5,
-            sequence=len(self.photos) + 1,
-            model_digest=self._digest,
-        )
-        self.photos.append(sealed)
-        number = len(self.photos)
-        header = self.words[f"photo-header-{number}"] = self._put(sealed.header.pack())
-        stream = self.words[f"photo-{number}"] = self._put(sealed.stream)
-        return Steps(
-            line(Command.INFER_BEGIN, header, NONE, NONE, NONE),
-            line(Command.INFER_PUSH, stream, NONE, NONE, NONE),
-        )
-
-    def inferred(self) -> list[str]:
-        """A photo, step by step."""
-        photo = self.photo()
-        return [photo.begin, photo.push, FINISH, RESULT]
-
-    def loaded(self) -> list[str]:
-        """Keys and model, step by step."""
-        parts = [word for name, word in self.words.items() if name.removeprefix("model-").isdigit()]
-        return [
-            *self.provisioned(keys.Slot.DATA),
-            *self.provisioned(keys.Slot.MODEL),
-            line(Command.MODEL_BEGIN, self.words["model-header"], NONE, NONE, NONE),
-            *(line(Command.MODEL_PUSH, part, NONE, NONE, NONE) for part in parts),
-            line(Command.MODEL_FINISH, "out:32", NONE, NONE, NONE),
-        ]
-
-    def drop(self) -> None:
-        self._end.set()
-        self._answering.join()
-        for path in self._placed:
-            self._share.drop(path)
-
-
-@dataclass(frozen=True)
-class Steps:
-    begin: str
-    push: str
-
-
-FINISH = line(Command.INFER_FINISH, "outval", NONE, NONE, NONE)
-RESULT = line(Command.RESULT, "out:16384", NONE, NONE, NONE)
-
-
-@pytest.fixture
-def owner(machine: Machine, probe: Probe) -> Iterator[Owner]:
-    """For any session of this TA."""
-    with TEEContext(machine) as context, context.open_session(TA_UUID) as session:
-        wrapping, signer = (
-            session.invoke(Command.OWN_KEY, (ValueIn(which), MemrefOut(75)))[1].data
-            for which in OwnKey
-        )
-    made = Owner(Share(machine.share), cose.decode_key(wrapping), cose.decode_key(signer))
-    yield made
-    made.drop()
 
 
 def test_what_a_command_leaves_behind(probe: Probe, owner: Owner) -> None:
@@ -405,8 +236,7 @@ def test_random_commands_never_kill_the_ta(probe: Probe, owner: Owner, seed: int
     outs = ["out:0", "out:16", "out:32", "out:1024", "out:16384", "nullout:0"]
     lines = []
     for _ in range(100):
-        # Another wrapping key in the middle is no misuse, and has its own test.
-        command = dice.choice([each for each in RIGHT if each is not Command.OWN_KEY_ROTATE])
+        command = dice.choice([each for each in RIGHT if each not in LASTING])
         params = list(RIGHT[command])
         for i, kind in enumerate(params):
             if kind.startswith("in:"):
@@ -430,80 +260,8 @@ def test_sessions_left_open_by_a_client_that_dies_are_closed(probe: Probe, guest
     assert guest.run(["cml-ca", "info"], timeout_s=60.0).status == os.EX_OK
 
 
-# An ECDH takes a fiftieth of a second under emulation, the network a sixth.
-KEY_RACES = 20
-RACES = 30
-# Where other work keeps the host's cores, the two threads may seldom run at the same time.
-RACE_ROUNDS = 10
 # Of each command that fails. Memory is compared to the byte, so one would show, if it leaks always.
 LEAKS = 25
-
-
-def racing(word: str) -> str:
-    """The same file, in memory that another thread alters while the TA reads it."""
-    return word.replace("file:", "race:")
-
-
-def race(probe: Probe, owner: Owner, share: Share) -> list[int]:
-    """What RACES photos came to, all altered while they were pushed."""
-    first = len(owner.photos)
-    photos = [owner.photo() for _ in range(RACES)]
-    saved = [share.new_path("result") for _ in range(RACES)]
-    lines = owner.loaded()
-    header = len(lines)
-    for photo, path in zip(photos, saved, strict=True):
-        # One push of a small photo: the TA reads it once, and hashes what it read.
-        lines += [photo.begin, racing(photo.push), FINISH]
-        lines.append(line(Command.RESULT, f"save:{GUEST_SHARE}/{path.name}", NONE, NONE, NONE))
-    results = probe.run([*lines, *owner.inferred()])
-    assert results[-4:] == [SUCCESS] * 4
-    outcomes = []
-    for i, path in enumerate(saved):
-        began, pushed, finished, taken = results[header + 4 * i : header + 4 * i + 4]
-        assert began == SUCCESS
-        refused = {cml(Status.STREAM_HEADER), cml(Status.STREAM_CONTEXT)}
-        refused |= {cml(Status.STREAM_TRUNCATED), cml(Status.STREAM_SPLICED)}
-        if pushed == SUCCESS and finished == SUCCESS:
-            assert taken == SUCCESS
-            result = open_result(
-                owner.data_key, owner.photos[first + i], share.take(path, 1 << 16), owner.signer
-            )
-            assert result.origin.output_digest.hex() == golden("chelsea")["outputs_sha256"]
-        elif pushed == SUCCESS:
-            assert finished in refused, f"{finished:#x}"
-        else:
-            assert pushed in refused, f"{pushed:#x}"
-        outcomes.append(finished)
-        share.drop(path)
-    return outcomes
-
-
-def test_a_photo_that_changes_while_the_ta_reads_it(
-    probe: Probe, owner: Owner, machine: Machine
-) -> None:
-    """What the TA accepts was genuine when it read it: its result opens, and is the golden one."""
-    for _ in range(RACE_ROUNDS):
-        if set(race(probe, owner, Share(machine.share))) != {SUCCESS}:
-            return
-    pytest.fail("no photo was altered in time: the race was never on")
-
-
-def test_keys_and_headers_that_change_while_the_ta_reads_them(probe: Probe, owner: Owner) -> None:
-    """Either what was meant or a refusal by name; afterwards the session works."""
-    begin = owner.photo().begin
-    lines = []
-    for slot in (keys.Slot.DATA, keys.Slot.MODEL) * KEY_RACES:
-        lines += [racing(asked) for asked in owner.provisioned(slot)]
-    lines += [racing(begin)] * RACES
-    good = [*owner.loaded(), *owner.inferred()]
-    results = probe.run([*lines, *good])
-    wrapped, begun = results[1 : 4 * KEY_RACES : 2], results[4 * KEY_RACES :][:RACES]
-    refusals = {Status.KEY_REPLAYED, *(s for s in Status if s.name.startswith("COSE_"))}
-    assert set(wrapped) <= {SUCCESS, *(cml(status) for status in refusals)}
-    refusals = {Status.HEADER_MALFORMED, Status.HEADER_KIND, Status.HEADER_LIMIT}
-    refusals |= {Status.STREAM_WRONG_KEY, Status.KEY_MISSING, Status.MODEL_MISSING}
-    assert set(begun) <= {cml(status) for status in refusals}
-    assert results[-len(good) :] == [SUCCESS] * len(good)
 
 
 def test_two_threads_on_one_session(probe: Probe, owner: Owner) -> None:

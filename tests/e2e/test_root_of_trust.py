@@ -7,10 +7,7 @@ Machines of these tests' own: they go down and up, are killed, and get each othe
 import contextlib
 import os
 import random
-import re
 import shutil
-import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,18 +15,17 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from devices import Device, devices
 from numbered_storage import set_number
 
 from sandbox.devkit import push
 from sandbox.devkit.build import Built
 from sandbox.errors import SandboxError
-from sandbox.log import SilentProgress
 from sandbox.machine import flash
 from sandbox.machine.boot import StorageRefused
 from sandbox.machine.console import ConsoleAlarm
 from sandbox.machine.folder import World
 from sandbox.machine.machine import Machine
-from sandbox.machine.start import guarded
 from sandbox.tee import (
     MemrefIn,
     MemrefOut,
@@ -51,43 +47,33 @@ NOT_FOUND = TeeResult.ITEM_NOT_FOUND
 KILLED_ROUNDS = 4
 
 
-class Device:
-    """A machine that goes down, comes up, and has the storage TA whenever it is up."""
+class StorageDevice(Device):
+    """A machine that has the storage TA whenever it is up."""
 
     def __init__(self, machine: Machine, images_for: ImagesFor, ta: Built) -> None:
-        self.machine = machine
-        self.folder = machine.folder
-        self._images_for = images_for
+        super().__init__(machine, images_for)
         self._ta = ta
-        self._guard = contextlib.ExitStack()
+        self._lasting = contextlib.ExitStack()
+        self._session: Session | None = None
 
-    def boot(self) -> None:
-        status, started = self.machine.up(
-            self._images_for(2),
-            cores=2,
-            memory_mib=512,
-            timeout_s=180.0,
-            progress=SilentProgress(),
-        )
-        assert started and status.record is not None and status.record.qemu is not None
-        self._guard.enter_context(guarded(status.record.qemu.pid))
-
-    def up(self) -> "Device":
+    def up(self) -> "StorageDevice":
         self.boot()
         push.push(self.machine, self._ta)
         return self
 
     def down(self) -> None:
-        self._guard.close()
-        self.machine.down()
+        self._session = None
+        # Of a machine that lost its power nothing can be closed.
+        with contextlib.suppress(SandboxError, OSError):
+            self._lasting.close()
+        super().down()
 
-    def kill(self) -> None:
-        """A power cut."""
-        record = self.machine.status().record
-        assert record is not None and record.qemu is not None
-        record.qemu.signal(signal.SIGKILL)
-        self._guard.close()
-        self.machine.down()
+    @property
+    def lasting(self) -> Session:
+        """One session until the machine goes down."""
+        if self._session is None:
+            self._session = self._lasting.enter_context(self.session())
+        return self._session
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
@@ -95,40 +81,22 @@ class Device:
             yield session
 
     def identity(self) -> tuple[bytes, bytes]:
-        with self.session() as session:
-            device, key = session.invoke(DEVICE, (MemrefOut(16), MemrefOut(32)))
+        device, key = self.lasting.invoke(DEVICE, (MemrefOut(16), MemrefOut(32)))
         return device.data, key.data
 
     def store(self, name: bytes, content: bytes) -> None:
-        with self.session() as session:
-            session.invoke(STORE, (MemrefIn(name), MemrefIn(content)))
+        self.lasting.invoke(STORE, (MemrefIn(name), MemrefIn(content)))
 
     def load(self, name: bytes) -> bytes:
-        with self.session() as session:
-            return session.invoke(LOAD, (MemrefIn(name), MemrefOut(16384)))[1].data
+        return self.lasting.invoke(LOAD, (MemrefIn(name), MemrefOut(16384)))[1].data
 
     def refusal(self, name: bytes) -> TeeResult:
         with pytest.raises(TeeError) as caught:
             self.load(name)
         return caught.value.result
 
-    @property
-    def secure_log(self) -> str:
-        return self.folder.log(World.SECURE).read_text(errors="replace")
 
-    def counter_at_boot(self) -> int:
-        found = re.search(r"OTP: monotonic counter at (\d+) of 8388608", self.secure_log)
-        assert found, self.secure_log
-        return int(found[1])
-
-    def counter(self) -> int:
-        """Programmed bits of the flash."""
-        with self.folder.flash.open("rb") as bank:
-            bank.seek(flash.OTP)
-            return sum(8 - byte.bit_count() for byte in bank.read(flash.COUNTER_SIZE))
-
-
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], StorageDevice]
 
 
 @pytest.fixture(scope="module")
@@ -137,55 +105,45 @@ def make_device(
 ) -> Iterator[MakeDevice]:
     ta = build_ta(Path(__file__).with_name("storage_ta"))
     state = tmp_path_factory.mktemp("devices")
-    with contextlib.ExitStack() as stack:
-
-        def make(name: str) -> Device:
-            machine = Machine(name, state / name)
-            stack.callback(machine.destroy)
-            device = Device(machine, sandbox_images, ta)
-            stack.callback(device.down)
-            return device
-
+    with devices(state, lambda machine: StorageDevice(machine, sandbox_images, ta)) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def one(make_device: MakeDevice) -> Device:
+def one(make_device: MakeDevice) -> StorageDevice:
     return make_device("one").up()
 
 
 @pytest.fixture(scope="module")
-def other(make_device: MakeDevice) -> Device:
+def other(make_device: MakeDevice) -> StorageDevice:
     return make_device("other").up()
 
 
-def restore(device: Device, folder: Path) -> None:
-    """As an attacker puts another folder there: the files; it itself stays mounted."""
-    for path in device.folder.storage.iterdir():
-        path.unlink()
-    for path in folder.iterdir():
-        shutil.copy2(path, device.folder.storage / path.name)
+@pytest.fixture(scope="module")
+def expendable(make_device: MakeDevice) -> StorageDevice:
+    """A device that loses its power now and then, and is destroyed in the end."""
+    return make_device("expendable").up()
 
 
 @contextlib.contextmanager
-def put_right_after(device: Device) -> Iterator[Session]:
+def put_right_after(device: StorageDevice) -> Iterator[Session]:
     """Stores x, and has the body do to the storage what it likes, but commit.
 
     With a session from before: TAs are loaded only if the storage tells which versions were.
     """
     device.store(b"x", b"second")
-    with tempfile.TemporaryDirectory() as folder, device.session() as session:
-        good = Path(folder, "good")
-        shutil.copytree(device.folder.storage, good)
-        yield session
-        restore(device, good)
+    with device.session() as session:
+        with device.put_right_after():
+            yield session
         assert device.load(b"x") == b"second"
 
 
 # The device --------------------------------------------------------------------------------------
 
 
-def test_two_devices_differ_and_each_stays_what_it_is(one: Device, other: Device) -> None:
+def test_two_devices_differ_and_each_stays_what_it_is(
+    one: StorageDevice, other: StorageDevice
+) -> None:
     mine, theirs = one.identity(), other.identity()
     assert mine[0] != theirs[0] and mine[1] != theirs[1]
     one.store(b"lasting", b"content")
@@ -198,26 +156,14 @@ def test_two_devices_differ_and_each_stays_what_it_is(one: Device, other: Device
     assert one.load(b"lasting") == b"content"
 
 
-def test_a_machine_that_was_destroyed_is_another_device(make_device: MakeDevice) -> None:
-    device = make_device("short-lived").up()
-    before = device.identity()
-    device.store(b"x", b"gone")
-    device.down()
-    assert device.machine.destroy()
-    assert not device.folder.path.exists()
-    device.up()
-    assert device.identity()[0] != before[0] and device.identity()[1] != before[1]
-    assert device.refusal(b"x") is NOT_FOUND
-    device.down()
-    device.machine.destroy()
-
-
-def test_the_log_of_a_boot_names_the_emulation_and_no_insecure_default(one: Device) -> None:
+def test_the_log_of_a_boot_names_the_emulation_and_no_insecure_default(one: StorageDevice) -> None:
     assert "emulated root of trust, key and counter are in QEMU's flash" in one.secure_log
     assert "insecure" not in one.secure_log.lower()
 
 
-def test_random_numbers_are_not_those_of_another_boot(one: Device, other: Device) -> None:
+def test_random_numbers_are_not_those_of_another_boot(
+    one: StorageDevice, other: StorageDevice
+) -> None:
     seen = set()
     for device in (one, other):
         with device.session() as session:
@@ -226,7 +172,7 @@ def test_random_numbers_are_not_those_of_another_boot(one: Device, other: Device
     assert len(seen) == 4
 
 
-def test_each_commit_counts(one: Device) -> None:
+def test_each_commit_counts(one: StorageDevice) -> None:
     before = one.counter()
     for n in range(1, 4):
         one.store(b"counted", bytes([n]))
@@ -262,40 +208,13 @@ def test_without_a_valid_key_and_counter_there_is_no_boot(
     device.machine.destroy()
 
 
-def test_a_counter_that_is_used_up_is_named(make_device: MakeDevice) -> None:
-    device = make_device("old").up()
-    device.store(b"x", b"kept")
-    device.down()
-    steps = flash.COUNTER_SIZE * 8
-    # Its storage and its flash as they would be after so many commits.
-    last = steps - (4 if device.counter() % 2 == 0 else 3)
-    set_number(
-        device.folder.storage / "dirf.db", flash.hardware_unique_key(device.folder.flash), last
-    )
-    with device.folder.flash.open("r+b") as bank:
-        bank.seek(flash.OTP)
-        bank.write(bytes(last // 8) + bytes([0xFF << last % 8 & 0xFF]))
-    assert device.counter() == last
-
-    device.up()
-    assert device.counter_at_boot() == last
-    assert device.load(b"x") == b"kept"
-    with device.session() as session:
-        while device.counter() < steps:
-            session.invoke(STORE, (MemrefIn(b"y"), MemrefIn(b"last")))
-        with pytest.raises(TeeError) as caught:
-            session.invoke(STORE, (MemrefIn(b"z"), MemrefIn(b"too much")))
-    assert caught.value.result is GONE
-    assert f"OTP: all {steps} steps of the monotonic counter are used up" in device.secure_log
-    device.down()
-    device.machine.destroy()
-
-
 # Power cuts --------------------------------------------------------------------------------------
 
 
-def test_after_a_power_cut_the_last_commit_or_the_next_is_there(make_device: MakeDevice) -> None:
-    device = make_device("power").up()
+def test_after_a_power_cut_the_last_commit_or_the_next_is_there(
+    expendable: StorageDevice,
+) -> None:
+    device = expendable
     device.store(b"n", b"0")
     chance = random.Random(5)
     attempted = done = 0
@@ -325,15 +244,13 @@ def test_after_a_power_cut_the_last_commit_or_the_next_is_there(make_device: Mak
         assert device.counter_at_boot() == counted
         assert done <= int(device.load(b"n")) <= attempted
         assert "Secure storage" not in device.secure_log
-    device.down()
-    device.machine.destroy()
 
 
 def test_a_commit_that_was_cut_off_replaces_no_later_one(
-    make_device: MakeDevice, tmp_path: Path
+    expendable: StorageDevice, tmp_path: Path
 ) -> None:
     """The power goes between dirf.db and the counter; the attacker keeps what was written."""
-    device = make_device("forked").up()
+    device = expendable
     storage = device.folder.storage
     device.store(b"x", b"before")
     shutil.copytree(storage, tmp_path / "before")
@@ -348,24 +265,22 @@ def test_a_commit_that_was_cut_off_replaces_no_later_one(
         bank.write(bytes([0xFF << counted % 8 & 0xFF]))
     assert device.counter() == counted
 
-    restore(device, tmp_path / "before")
+    device.restore(tmp_path / "before")
     device.up()
     assert device.load(b"x") == b"before"
     with device.session() as session:
         session.invoke(STORE, (MemrefIn(b"x"), MemrefIn(b"after")))
         shutil.copytree(storage, tmp_path / "after")
-        restore(device, tmp_path / "cut off")
+        device.restore(tmp_path / "cut off")
         refused_and_named(device, session, "rolled back")
-        restore(device, tmp_path / "after")
+        device.restore(tmp_path / "after")
     assert device.load(b"x") == b"after"
-    device.down()
-    device.machine.destroy()
 
 
 # The storage folder ------------------------------------------------------------------------------
 
 
-def refused_and_named(device: Device, session: Session, said: str) -> None:
+def refused_and_named(device: StorageDevice, session: Session, said: str) -> None:
     """Nothing can be read, written or removed; the TA lives; the log says why."""
     mark = len(device.secure_log)
     calls: tuple[tuple[int, Sequence[Parameter]], ...] = (
@@ -384,11 +299,11 @@ def refused_and_named(device: Device, session: Session, said: str) -> None:
     assert f"Secure storage: {said}" in device.secure_log[mark:]
 
 
-def test_yesterdays_folder_is_refused(one: Device, tmp_path: Path) -> None:
+def test_yesterdays_folder_is_refused(one: StorageDevice, tmp_path: Path) -> None:
     one.store(b"x", b"first")
     shutil.copytree(one.folder.storage, tmp_path / "yesterday")
     with put_right_after(one) as session:
-        restore(one, tmp_path / "yesterday")
+        one.restore(tmp_path / "yesterday")
         refused_and_named(
             one, session, "rolled back, or of another device: dirf.db is older than commit"
         )
@@ -398,26 +313,28 @@ def test_yesterdays_folder_is_refused(one: Device, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["fewer-commits", "more-commits"])
-def test_another_devices_folder_is_refused(ahead: bool, one: Device, other: Device) -> None:
+def test_another_devices_folder_is_refused(
+    ahead: bool, one: StorageDevice, other: StorageDevice
+) -> None:
     behind, further = (one, other) if ahead else (other, one)
     behind.store(b"x", b"first")
     while further.counter() <= behind.counter() + 2:
         further.store(b"x", b"theirs")
     said = "dirf.db is damaged, or of another" if ahead else "rolled back, or of another device"
     with put_right_after(one) as session:
-        restore(one, other.folder.storage)
+        one.restore(other.folder.storage)
         refused_and_named(one, session, said)
     assert other.load(b"x") in (b"first", b"theirs")
 
 
-def test_a_folder_without_its_files_is_refused(one: Device) -> None:
+def test_a_folder_without_its_files_is_refused(one: StorageDevice) -> None:
     with put_right_after(one) as session:
         for path in one.folder.storage.iterdir():
             path.unlink()
         refused_and_named(one, session, "dirf.db is missing, commit")
 
 
-def test_a_changed_dirf_db_is_refused(one: Device) -> None:
+def test_a_changed_dirf_db_is_refused(one: StorageDevice) -> None:
     path = one.folder.storage / "dirf.db"
     refusals = 0
     with put_right_after(one) as session:
@@ -441,7 +358,9 @@ def test_a_changed_dirf_db_is_refused(one: Device) -> None:
 
 
 @pytest.mark.parametrize("damage", ["deleted", "changed", "older", "zero-head"])
-def test_a_damaged_object_is_corrupt_once_and_no_other_is_touched(damage: str, one: Device) -> None:
+def test_a_damaged_object_is_corrupt_once_and_no_other_is_touched(
+    damage: str, one: StorageDevice
+) -> None:
     storage = one.folder.storage
 
     def files() -> dict[str, bytes]:
@@ -475,17 +394,61 @@ def test_a_damaged_object_is_corrupt_once_and_no_other_is_touched(damage: str, o
         session.invoke(REMOVE, (MemrefIn(b"y"),))
 
 
-def test_up_says_that_the_storage_was_put_back(one: Device, tmp_path: Path) -> None:
+def test_up_says_that_the_storage_was_put_back(one: StorageDevice, tmp_path: Path) -> None:
     one.store(b"x", b"first")
     shutil.copytree(one.folder.storage, tmp_path / "yesterday")
     one.store(b"x", b"second")
     one.down()
     shutil.copytree(one.folder.storage, tmp_path / "today")
-    restore(one, tmp_path / "yesterday")
+    one.restore(tmp_path / "yesterday")
     with pytest.raises(StorageRefused) as caught:
         one.boot()
     assert "rolled back" in caught.value.message
     assert any("sandbox destroy" in hint for hint in caught.value.hints)
-    restore(one, tmp_path / "today")
+    one.restore(tmp_path / "today")
     one.up()
     assert one.load(b"x") == b"second"
+
+
+# The end of a device ---------------------------------------------------------------------------
+
+
+def test_a_machine_that_was_destroyed_is_another_device(expendable: StorageDevice) -> None:
+    device = expendable
+    before = device.identity()
+    device.store(b"x", b"gone")
+    device.down()
+    assert device.machine.destroy()
+    assert not device.folder.path.exists()
+    device.up()
+    assert device.identity()[0] != before[0] and device.identity()[1] != before[1]
+    assert device.refusal(b"x") is NOT_FOUND
+
+
+def test_a_counter_that_is_used_up_is_named(expendable: StorageDevice) -> None:
+    device = expendable
+    device.store(b"x", b"kept")
+    device.down()
+    steps = flash.COUNTER_SIZE * 8
+    # Its storage and its flash as they would be after so many commits.
+    last = steps - (4 if device.counter() % 2 == 0 else 3)
+    set_number(
+        device.folder.storage / "dirf.db", flash.hardware_unique_key(device.folder.flash), last
+    )
+    with device.folder.flash.open("r+b") as bank:
+        bank.seek(flash.OTP)
+        bank.write(bytes(last // 8) + bytes([0xFF << last % 8 & 0xFF]))
+    assert device.counter() == last
+
+    device.up()
+    assert device.counter_at_boot() == last
+    assert device.load(b"x") == b"kept"
+    with device.session() as session:
+        while device.counter() < steps:
+            session.invoke(STORE, (MemrefIn(b"y"), MemrefIn(b"last")))
+        with pytest.raises(TeeError) as caught:
+            session.invoke(STORE, (MemrefIn(b"z"), MemrefIn(b"too much")))
+    assert caught.value.result is GONE
+    assert f"OTP: all {steps} steps of the monotonic counter are used up" in device.secure_log
+    device.down()
+    device.machine.destroy()

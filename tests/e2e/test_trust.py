@@ -32,8 +32,8 @@ from sandbox.owner.client import Model
 from sandbox.owner.results import ResultError
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
-from sandbox.tee import TEEContext
-from sandbox.tee_abi import TA_UUID
+from sandbox.tee import MemrefOut, TEEContext, TeeError, TeeResult, ValueIn
+from sandbox.tee_abi import CSR_MAX_BYTES, TA_UUID, Command, OwnKey
 from sandbox.verifier import errors
 from sandbox.verifier.verifier import Verifier
 
@@ -191,6 +191,21 @@ def test_a_certificate_for_the_signing_key(machine: Machine, tmp_path: Path) -> 
     request = x509.CertificateSigningRequestBuilder().subject_name(made.subject)
     forged.write_bytes(request.sign(other, SHA256()).public_bytes(Encoding.PEM))
     assert run_sandbox("keys", "issue", forged, *proved).status == 2
+
+
+def test_there_is_no_request_for_the_wrapping_key(client: Client, machine: Machine) -> None:
+    """It cannot sign that it is there; nobody else signs for it: not command, client, nor TA."""
+    ran = run_sandbox("keys", "csr", "wrapping")
+    assert ran.status == 2 and "BEGIN" not in ran.stdout, ran
+    assert refused(lambda: client.session.csr("wrapping")) == "TEE_ERROR_BAD_PARAMETERS"
+    with TEEContext(machine) as context, context.open_session(TA_UUID) as session:
+        for label in (OwnKey.WRAPPING, 0, 3, OwnKey.SIGNING | 1 << 8):
+            with pytest.raises(TeeError) as refusal:
+                session.invoke(Command.OWN_KEY_CSR, (ValueIn(label), MemrefOut(CSR_MAX_BYTES)))
+            assert refusal.value.result is TeeResult.BAD_PARAMETERS
+    # The signing key's is none that names the other.
+    request = x509.load_der_x509_csr(client.session.csr("signing"))
+    assert request.public_key() == client.signer != client.wrapping
 
 
 def test_what_was_wrapped_to_a_rotated_key_opens_nowhere(

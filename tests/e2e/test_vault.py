@@ -8,7 +8,6 @@ import contextlib
 import os
 import re
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from uuid import UUID
 
 import numpy as np
 import pytest
+from devices import Device, Moment, devices
 from real_stack import MODEL, ROOT, golden, run_sandbox
 from test_hostile_input import refused
 from test_run import reference
@@ -26,12 +26,11 @@ from test_trust import TA_FILE, one_byte_changed
 
 from sandbox.authority.device import device_uuid
 from sandbox.commands.trust import Believed
-from sandbox.log import SilentProgress
+from sandbox.errors import SandboxError
 from sandbox.machine import flash
 from sandbox.machine.boot import GUEST_SHARE, StorageRefused
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
-from sandbox.machine.start import guarded
 from sandbox.owner import keys, sealed_file
 from sandbox.owner.client import Client, Model, NotStored, StoredModel
 from sandbox.owner.service import Session, Stored, TaError
@@ -42,44 +41,17 @@ from sandbox.testing.lab import ImagesFor
 SINE = ROOT / "fixtures/models/sine_f32.tflite"
 MNIST = ROOT / "fixtures/models/mnist_cnn_int8.tflite"
 CHELSEA = ROOT / "fixtures/photos/chelsea.jpg"
-# Of the time that a push takes: the file is kept and the entry written towards its end.
-KILLS = (0.1, 0.3, 0.5, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05)
+# Each puts one model or two into a vault of sixteen.
+OWNERS_AT_ONCE = 6
 TRUST = Believed()
 
 
-class Device:
-    """A machine that is switched off, cut off, and on again."""
+class VaultDevice(Device):
+    """A machine with sessions of the TA through its client application."""
 
-    def __init__(self, machine: Machine, images_for: ImagesFor) -> None:
-        self.machine = machine
-        self.storage = machine.folder.storage
-        self._images_for = images_for
-        self._guard = contextlib.ExitStack()
-
-    def up(self) -> "Device":
-        status, started = self.machine.up(
-            self._images_for(2),
-            cores=2,
-            memory_mib=512,
-            timeout_s=180.0,
-            progress=SilentProgress(),
-        )
-        assert started and status.record is not None and status.record.qemu is not None
-        self._guard.enter_context(guarded(status.record.qemu.pid))
+    def up(self) -> "VaultDevice":
+        self.boot()
         return self
-
-    def down(self) -> None:
-        self._guard.close()
-        self.machine.down()
-
-    def cut_off(self) -> None:
-        record = self.machine.status().record
-        assert record is not None and record.qemu is not None
-        record.qemu.signal(signal.SIGKILL)
-
-    def kill(self) -> None:
-        self.cut_off()
-        self.down()
 
     @contextlib.contextmanager
     def session(self, name: str = "test") -> Iterator[Session]:
@@ -125,26 +97,18 @@ class Device:
             assert session.info().model_key_id is None
             return digest
 
-    @contextlib.contextmanager
-    def put_right_after(self) -> Iterator[None]:
-        """The storage's files, whatever the body does to them, are back at the end."""
-        good = self.machine.folder.path / "good"
-        shutil.copytree(self.storage, good)
-        try:
-            yield
-        finally:
-            restore(self.storage, good)
-            shutil.rmtree(good)
+    def clear_up(self, owners: list[bytes]) -> None:
+        """Nothing of these owners is left: the vault has no room for what all tests put there."""
+        with self.session("vault") as session:
+            for key in owners:
+                vault = Vault(session, self.share, key, "vault")
+                vault.authorize(TRUST)
+                for stored in own(vault.models(), key):
+                    vault.remove(stored.name)
+        owners.clear()
 
 
-def restore(storage: Path, folder: Path) -> None:
-    """The content: the folder itself stays mounted."""
-    for path in storage.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    shutil.copytree(folder, storage, dirs_exist_ok=True)
-
-
-MakeDevice = Callable[[str], Device]
+MakeDevice = Callable[[str], VaultDevice]
 
 
 @pytest.fixture(scope="module")
@@ -152,32 +116,27 @@ def make_device(
     sandbox_images: ImagesFor, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakeDevice]:
     state = tmp_path_factory.mktemp("devices")
-    with contextlib.ExitStack() as stack:
-
-        def make(name: str) -> Device:
-            machine = Machine(name, state / name)
-            device = Device(machine, sandbox_images)
-            stack.callback(machine.destroy)
-            stack.callback(device.down)
-            return device.up()
-
+    with devices(state, lambda machine: VaultDevice(machine, sandbox_images)) as make:
         yield make
 
 
 @pytest.fixture(scope="module")
-def device(make_device: MakeDevice) -> Device:
-    return make_device("vault")
+def device(make_device: MakeDevice) -> VaultDevice:
+    return make_device("vault").up()
+
+
+@pytest.fixture(scope="module")
+def owners() -> list[bytes]:
+    return []
 
 
 @pytest.fixture
-def key(device: Device) -> Iterator[bytes]:
-    """An owner who was never here before, and clears up."""
-    made = os.urandom(32)
-    yield made
-    with device.vault(made) as vault:
-        for stored in vault.models():
-            if vault.is_own(stored):
-                vault.remove(stored.name)
+def key(device: VaultDevice, owners: list[bytes]) -> bytes:
+    """An owner who was never here before."""
+    if len(owners) == OWNERS_AT_ONCE:
+        device.clear_up(owners)
+    owners.append(os.urandom(32))
+    return owners[-1]
 
 
 def model(path: Path, key: bytes, version: int = 1, name: str = "model") -> Model:
@@ -196,7 +155,7 @@ def own(stored: list[Stored], key: bytes) -> list[Stored]:
 # What stays -------------------------------------------------------------------------------------
 
 
-def test_models_stay_and_need_not_be_sent_again(device: Device, key: bytes) -> None:
+def test_models_stay_and_need_not_be_sent_again(device: VaultDevice, key: bytes) -> None:
     detector, sine = model(MODEL, key, 3, "detector"), model(SINE, key, 7, "sine")
     listed = own(device.push(detector, sine), key)
     assert {(one.name, one.version, one.digest, one.size) for one in listed} == {
@@ -236,7 +195,7 @@ def test_models_stay_and_need_not_be_sent_again(device: Device, key: bytes) -> N
 
 
 def test_loading_from_the_vault_takes_no_more_memory_than_from_the_share(
-    device: Device, key: bytes
+    device: VaultDevice, key: bytes
 ) -> None:
     (stored,) = own(device.push(model(MODEL, key)), key)
     with device.session("from-vault") as session:
@@ -256,7 +215,11 @@ def test_loading_from_the_vault_takes_no_more_memory_than_from_the_share(
     assert from_vault < len(other.data) * 1.5
 
 
-def test_one_is_active_and_it_is_chosen(device: Device, key: bytes) -> None:
+def test_one_is_active_and_it_is_chosen(
+    device: VaultDevice, key: bytes, owners: list[bytes]
+) -> None:
+    # This user's own record is one for all keys.
+    device.clear_up([owner for owner in owners if owner != key])
     with device.vault(key) as vault:
         for name in ("a", "b"):
             vault.push(model(SINE, key, 1, name))
@@ -277,7 +240,7 @@ def test_one_is_active_and_it_is_chosen(device: Device, key: bytes) -> None:
         assert refused(lambda: vault.remove("b")) == "MODEL_UNKNOWN"
 
 
-def test_two_pushes_at_once(device: Device, key: bytes) -> None:
+def test_two_pushes_at_once(device: VaultDevice, key: bytes) -> None:
     def push(index: int) -> None:
         with device.vault(key, f"vault-{index}") as vault:
             vault.push(model(SINE if index else MNIST, key, 1, f"model-{index}"))
@@ -293,7 +256,7 @@ def test_two_pushes_at_once(device: Device, key: bytes) -> None:
 # Older ones ---------------------------------------------------------------------------------------
 
 
-def load_as_its_owner(vault: Vault, device: Device, sent: Model) -> None:
+def load_as_its_owner(vault: Vault, device: VaultDevice, sent: Model) -> None:
     """As `sandbox detect` without the vault sends it."""
     path = device.share.put(sent.sealed, "model")
     try:
@@ -302,7 +265,7 @@ def load_as_its_owner(vault: Vault, device: Device, sent: Model) -> None:
         device.share.drop(path)
 
 
-def test_an_older_model_is_refused(device: Device, key: bytes) -> None:
+def test_an_older_model_is_refused(device: VaultDevice, key: bytes) -> None:
     with device.vault(key) as vault:
         vault.push(model(SINE, key, 2))
         older = model(MNIST, key, 1)
@@ -332,34 +295,36 @@ def flip(path: Path, at: int) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize(
-    ("damage", "name"),
-    [
-        pytest.param(lambda path: path.unlink(), "CA_VAULT_FILE", id="deleted"),
-        pytest.param(lambda path: cut(path, 0), "CA_VAULT_FILE", id="empty"),
-        pytest.param(lambda path: cut(path, 100), "CA_VAULT_FILE", id="half-a-header"),
-        pytest.param(lambda path: cut(path, 1000), "STREAM_TRUNCATED", id="half-written"),
-        pytest.param(lambda path: flip(path, 80), "CA_VAULT_FILE", id="salt"),
-        pytest.param(lambda path: flip(path, 108), "MODEL_OTHER_FILE", id="nonce-prefix"),
-        pytest.param(lambda path: flip(path, 39), "MODEL_OTHER_FILE", id="length"),
-        pytest.param(lambda path: flip(path, 31), "MODEL_ROLLBACK", id="version"),
-        pytest.param(lambda path: flip(path, 12), "KEY_MISSING", id="key-id"),
-        pytest.param(lambda path: flip(path, 2000), "STREAM_", id="content"),
-    ],
+DAMAGES: tuple[tuple[str, Callable[[Path], None], str], ...] = (
+    ("deleted", lambda path: path.unlink(), "CA_VAULT_FILE"),
+    ("empty", lambda path: cut(path, 0), "CA_VAULT_FILE"),
+    ("half a header", lambda path: cut(path, 100), "CA_VAULT_FILE"),
+    ("half-written", lambda path: cut(path, 1000), "STREAM_TRUNCATED"),
+    ("salt", lambda path: flip(path, 80), "CA_VAULT_FILE"),
+    ("nonce prefix", lambda path: flip(path, 108), "MODEL_OTHER_FILE"),
+    ("length", lambda path: flip(path, 39), "MODEL_OTHER_FILE"),
+    ("version", lambda path: flip(path, 31), "MODEL_ROLLBACK"),
+    ("key id", lambda path: flip(path, 12), "KEY_MISSING"),
+    ("content", lambda path: flip(path, 2000), "STREAM_"),
 )
-def test_a_damaged_file_is_named(
-    device: Device, key: bytes, damage: Callable[[Path], None], name: str
-) -> None:
+
+
+def test_a_damaged_file_is_named(device: VaultDevice, key: bytes) -> None:
     (stored,) = own(device.push(model(MNIST, key, 3)), key)
     path = device.file(stored)
     good = path.read_bytes()
-    damage(path)
-    assert refused(lambda: device.load(stored)).startswith(name)
-    path.write_bytes(good)
-    assert device.load(stored) == stored.digest
+    with device.session("load") as session:
+        for what, damage, name in DAMAGES:
+            damage(path)
+            status = refused(lambda: session.load_stored(stored.file))
+            assert status.startswith(name), (what, status)
+            path.write_bytes(good)
+        # What is loaded would be used again, whatever its file has become.
+        assert session.load_stored(stored.file) == stored.digest
+        assert session.info().model_key_id is None
 
 
-def test_swapped_files_are_named(device: Device, key: bytes) -> None:
+def test_swapped_files_are_named(device: VaultDevice, key: bytes) -> None:
     listed = own(device.push(model(SINE, key, 1, "a"), model(MNIST, key, 1, "b")), key)
     a, b = (device.file(one) for one in listed)
     a_bytes, b_bytes = a.read_bytes(), b.read_bytes()
@@ -393,7 +358,7 @@ class Served:
 
 
 def test_a_file_that_its_owner_sealed_otherwise_is_not_the_vaults(
-    device: Device, key: bytes
+    device: VaultDevice, key: bytes
 ) -> None:
     """Same key, name, version and content, sealed a second time: it needs its key."""
     device.push(model(SINE, key))
@@ -403,7 +368,7 @@ def test_a_file_that_its_owner_sealed_otherwise_is_not_the_vaults(
         device.share.drop(path)
 
 
-def test_what_a_push_left_behind_goes_with_the_next(device: Device, key: bytes) -> None:
+def test_what_a_push_left_behind_goes_with_the_next(device: VaultDevice, key: bytes) -> None:
     (stored,) = own(device.push(model(SINE, key)), key)
     folder = device.file(stored).parent
     (folder / ".part").write_bytes(b"half")
@@ -416,7 +381,7 @@ def test_what_a_push_left_behind_goes_with_the_next(device: Device, key: bytes) 
 # Owners -------------------------------------------------------------------------------------------
 
 
-def test_owners_have_vaults_of_their_own(device: Device, key: bytes) -> None:
+def test_owners_have_vaults_of_their_own(device: VaultDevice, key: bytes) -> None:
     device.push(model(SINE, key, 5))
     stranger = os.urandom(32)
     with device.vault(stranger) as vault:
@@ -440,7 +405,7 @@ def objects(storage: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("damage", ["flipped", "deleted", "yesterdays"])
-def test_a_damaged_record_is_damaged_for_good(device: Device, key: bytes, damage: str) -> None:
+def test_a_damaged_record_is_damaged_for_good(device: VaultDevice, key: bytes, damage: str) -> None:
     """OP-TEE would forget it, and with it which versions were there: it does not."""
     with device.vault(key) as vault:
         vault.push(model(SINE, key, 1))
@@ -466,92 +431,114 @@ def test_a_damaged_record_is_damaged_for_good(device: Device, key: bytes, damage
     assert [one.version for one in own(device.listed(), key)] == [2]
 
 
-def test_yesterdays_folder_is_detected(device: Device, key: bytes) -> None:
+def test_yesterdays_folder_is_detected(device: VaultDevice, key: bytes, tmp_path: Path) -> None:
     device.push(model(SINE, key, 1))
-    yesterday = device.machine.folder.path / "yesterday"
-    shutil.copytree(device.storage, yesterday)
+    shutil.copytree(device.storage, tmp_path / "yesterday")
     device.push(model(MNIST, key, 2))
-    with device.put_right_after(), device.session() as session:
-        restore(device.storage, yesterday)
-        # A session from before: a new one would not be opened.
-        assert refused(session.models) == "STORAGE_DAMAGED"
-    assert [one.version for one in own(device.listed(), key)] == [2]
-
-    device.down()
-    with device.put_right_after():
-        restore(device.storage, yesterday)
-        with pytest.raises(StorageRefused, match="rolled back"):
-            device.up()
-        device.down()
-    device.up()
-    (stored,) = own(device.listed(), key)
-    assert stored.version == 2
-    assert device.load(stored) == stored.digest
-    shutil.rmtree(yesterday)
+    with device.session() as session:
+        with device.put_right_after():
+            device.restore(tmp_path / "yesterday")
+            # A session from before: a new one would not be opened.
+            assert refused(session.models) == "STORAGE_DAMAGED"
+        assert [one.version for one in own(session.models(), key)] == [2]
 
 
-def test_another_devices_folder_is_refused(
-    device: Device, key: bytes, make_device: MakeDevice
+def test_a_start_with_yesterdays_or_another_devices_folder_is_refused(
+    device: VaultDevice, key: bytes, make_device: MakeDevice, tmp_path: Path
 ) -> None:
-    (stored,) = own(device.push(model(SINE, key)), key)
-    other = make_device("other")
+    device.push(model(SINE, key, 1))
+    shutil.copytree(device.storage, tmp_path / "yesterday")
+    (stored,) = own(device.push(model(MNIST, key, 2)), key)
+    other = make_device("other").up()
     (theirs,) = other.push(model(MNIST, os.urandom(32), 9))
     other.down()
     # Its files alone are no model of this device's.
-    shutil.copy(other.file(theirs), device.file(stored).parent)
+    copied = shutil.copy(other.file(theirs), device.file(stored).parent)
     assert own(device.listed(), key) == [stored]
     assert refused(lambda: device.load(theirs)) == "KEY_MISSING"
+    Path(copied).unlink()
     device.down()
-    with device.put_right_after():
-        restore(device.storage, other.storage)
-        with pytest.raises(StorageRefused):
-            device.up()
-        device.down()
+    for folder, said in ((tmp_path / "yesterday", "rolled back"), (other.storage, "device")):
+        with device.put_right_after():
+            device.restore(folder)
+            with pytest.raises(StorageRefused, match=said):
+                device.up()
+            device.down()
     device.up()
+    assert own(device.listed(), key) == [stored]
     assert device.load(stored) == stored.digest
 
 
 # Power cuts ---------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def push_s(device: Device) -> float:
-    """How long a push of the detector takes here and now."""
-    key = os.urandom(32)
-    with device.vault(key) as vault:
-        vault.push(model(MODEL, key, 1))
-        begin = time.monotonic()
-        vault.push(model(MODEL, key, 2))
-        took = time.monotonic() - begin
-        vault.remove("model")
-    return took
+def kept(device: VaultDevice, key: bytes, digest: bytes) -> int:
+    """The version that is there after a start, whole."""
+    device.up()
+    (stored,) = own(device.listed(), key)
+    assert device.load(stored) == digest
+    return stored.version
 
 
 def test_a_push_that_is_cut_off_leaves_the_old_model_or_the_new_one(
-    device: Device, key: bytes, push_s: float
+    device: VaultDevice, key: bytes
 ) -> None:
-    seen = []
-    version = 1
-    device.push(model(MODEL, key, version))
-    for moment in KILLS:
-        with contextlib.ExitStack() as stack:
-            vault = stack.enter_context(_until_gone(device.vault(key)))
-            newer = model(MODEL, key, version + 1)
-            assert newer.sealed
-            power = threading.Timer(push_s * moment, device.cut_off)
-            power.start()
-            with contextlib.suppress(Exception):
-                vault.push(newer)
-            power.join()
+    """At each step of it: the file half-written, whole, committed and not counted, counted."""
+    device.push(model(MODEL, key, 1))
+    newer = model(MODEL, key, 2)
+    assert newer.sealed
+    with device.vault(key) as vault, device.watched() as moments:
+        counted = device.counter()
+        vault.push(newer)
+    device.down()
+
+    def named(moment: Moment) -> set[str]:
+        """Models' files that have their names."""
+        return {n for n in moment.names() if n.startswith("vault/") and not n.endswith(".part")}
+
+    before = named(moments[0])
+    writing = [i for i, one in enumerate(moments) if named(one) == before and one.count == counted]
+    commits = [i for i, one in enumerate(moments) if one.count > counted]
+    chosen = {
+        "half a file": writing[len(writing) // 2],
+        "before the file has its name": writing[-1],
+        "the record is written": commits[0] - 1,
+        "and counted": commits[0],
+        "in the end": len(moments) - 1,
+    }
+    versions = []
+    for index in sorted(set(chosen.values())):
+        device.put_back(moments[index])
+        versions.append(kept(device, key, newer.digest))
         device.down()
-        device.up()
-        (stored,) = own(device.listed(), key)
-        assert stored.version in (version, version + 1)
-        assert device.load(stored) == newer.digest
-        seen.append(stored.version - version)
-        version = stored.version
-    # The moments were not all on one side of it.
-    assert 0 in seen, seen
+    assert versions == sorted(versions), (chosen, versions)
+    assert (versions[0], versions[-1]) == (1, 2)
+    device.up()
+
+
+def test_a_push_that_is_killed_leaves_the_old_model(device: VaultDevice, key: bytes) -> None:
+    """QEMU itself, as soon as there is a part of the file."""
+    device.push(model(SINE, key, 1))
+    newer = model(MODEL, key, 2)
+    assert newer.sealed
+
+    def cut_off() -> None:
+        deadline = time.monotonic() + 60.0
+        while time.monotonic() < deadline:
+            if any(path.stat().st_size for path in device.storage.glob("vault/*/*.part")):
+                device.cut_off()
+                return
+            time.sleep(0.001)
+
+    with contextlib.ExitStack() as stack:
+        vault = stack.enter_context(_until_gone(device.vault(key)))
+        power = threading.Thread(target=cut_off)
+        power.start()
+        with pytest.raises(SandboxError):
+            vault.push(newer)
+        power.join()
+    device.down()
+    assert kept(device, key, model(SINE, key).digest) == 1
 
 
 @contextlib.contextmanager

@@ -66,3 +66,43 @@ def test_links_and_named_files_exist(path: Path) -> None:
     named = r"`((?:sandbox|ta|host|tests|fixtures|docs|optee-build|benchmarks)/[\w./-]*)`"
     for target in re.findall(named, text):
         assert (ROOT / target).exists(), f"{path.name} names {target}"
+
+
+THREATS = (ROOT / "docs/threat-model.md").read_text()
+
+
+def written_tests() -> dict[str, set[str]]:
+    return {
+        str(path.relative_to(ROOT)): set(re.findall(r"^def (test_\w+)\(", path.read_text(), re.M))
+        for path in ROOT.glob("tests/**/test_*.py")
+    }
+
+
+def test_each_test_of_the_threat_model_exists() -> None:
+    """By itself, or with the file that it is in."""
+    files = written_tests()
+    everywhere = set().union(*files.values())
+    alone = set(re.findall(r"`(test_\w+)`", THREATS))
+    placed = re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", THREATS)
+    assert len(alone) > 20 and len(placed) > 30
+    assert alone - everywhere == set()
+    assert [(path, name) for path, name in placed if name not in files.get(path, ())] == []
+    # Nothing is written in a third way, which would go unseen.
+    assert len(re.findall(r"::|`test_", THREATS)) == len(placed) + len(
+        re.findall(r"`test_\w+`", THREATS)
+    )
+
+
+def test_each_error_of_the_threat_model_exists() -> None:
+    explained = headings(ROOT / "docs" / "errors.md")
+    section = THREATS.split("### Attacks by name")[1].split("\n## ")[0]
+    rows = [line.split("|")[2] for line in section.splitlines() if line.startswith("|")]
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert len(named) > 15
+    for name in named:
+        known = (
+            any(each.startswith(name) for each in explained)
+            if name.endswith("_")
+            else name in explained
+        )
+        assert known, name
