@@ -45,6 +45,7 @@ def as_json(machine: Machine, status: Status) -> dict[str, Any]:
         "qemu_pid": record.qemu.pid if record and record.qemu else None,
         "ssh_port": up.ssh_port if up else None,
         "ta": up.ta if up else None,
+        "encrypt_model": up.encrypt_model if up else None,
         "images": record.images if record else None,
         "stages": stages_as_json(up.stages) if up else None,
         "paths": {
