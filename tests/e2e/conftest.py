@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from devices import Device, MakeDevice
 from real_stack import ROOT, Client
 
 from sandbox.commands import photos
@@ -16,6 +17,7 @@ from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
+from sandbox.testing.lab import ImagesFor
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -79,3 +81,20 @@ def client(machine: Machine) -> Iterator[Client]:
         made.provision()
         made.load()
         yield made
+
+
+@pytest.fixture(scope="module")
+def make_device(
+    sandbox_images: ImagesFor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeDevice]:
+    state = tmp_path_factory.mktemp("devices")
+    with contextlib.ExitStack() as stack:
+
+        def make(name: str) -> Device:
+            machine = Machine(name, state / name)
+            device = Device(machine, sandbox_images)
+            stack.callback(machine.destroy)
+            stack.callback(device.down)
+            return device.up()
+
+        yield make
