@@ -62,7 +62,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     prepared = Prepared(tmp_path / "flash.bin", tmp_path / "Image", tmp_path / "initrd.cpio")
     for path in (prepared.flash, prepared.kernel, prepared.initrd):
         path.write_bytes(b"x")
-    monkeypatch.setattr(images, "prepare", lambda _cores, _progress: prepared)
+    monkeypatch.setattr(images, "prepare", lambda _cores, _progress, **_: prepared)
     return prepared
 
 
@@ -180,6 +180,7 @@ STATUS_UP = {
     "qemu_pid": int,
     "ssh_port": int,
     "ta": dict,
+    "encrypt_model": bool,
     "images": dict,
     "stages": list,
     "paths": dict,
@@ -304,7 +305,7 @@ def test_up_tells_when_the_sources_moved_on(
 ) -> None:
     run("up")
     newer = Prepared(built.flash, built.kernel, built.initrd.with_name("newer.cpio"))
-    monkeypatch.setattr(images, "prepare", lambda _cores, _progress: newer)
+    monkeypatch.setattr(images, "prepare", lambda _cores, _progress, **_: newer)
     status, out, _ = run("up")
     assert status == 0 and "from other images" in out
     assert json.loads(run("up", "--json")[1])["outdated"] is True
@@ -398,7 +399,7 @@ def test_bad_settings_are_2(
 
 
 def _raiser(error: BaseException) -> Callable[..., Any]:
-    def prepare(*_: object) -> None:
+    def prepare(*_: object, **__: object) -> None:
         raise error
 
     return prepare
