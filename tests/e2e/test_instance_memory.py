@@ -15,7 +15,7 @@ from sandbox.tee.stats import Pool, Stats
 
 TA = UUID("4be0c9a1-27d5-4d3e-8f6c-90b1e2a7d354")
 OTHER_TA = UUID("4be0c9a1-27d5-4d3e-8f6c-90b1e2a7d355")
-CREATE, MAP, UNMAP, FILL, LOOK, CLOSE, PANIC, UNMAP_AT = range(8)
+CREATE, MAP, UNMAP, FILL, LOOK, CLOSE, PANIC, UNMAP_AT, NUMBER, COUNT = range(10)
 MIB = 1 << 20
 QUOTA = 11 * MIB
 NAME = ValueIn(0x01234567, 0x89ABCDEF)
@@ -138,6 +138,48 @@ def test_nothing_is_left_when_the_last_one_goes(instance: Open, context: TEECont
         assert used(context) == before
     assert used(context, Pool.CORE_HEAP) <= heap
     assert refused(one, MAP, NAME, ValueOut()) is TeeResult.ITEM_NOT_FOUND
+
+
+def test_a_block_of_many_pieces(instance: Open, context: TEEContext) -> None:
+    """Memory is free in many places, in none of them enough; as it is after TAs came and went."""
+    before, heap = used(context), used(context, Pool.CORE_HEAP)
+    keeps, goes = instance(TA), instance(TA)
+    gaps: list[Session] = []
+    with contextlib.ExitStack() as kept:
+        # Filled up by turns with what stays and what goes...
+        for number in range(64):
+            try:
+                stays = kept.enter_context(context.open_session(OTHER_TA))
+                gaps.append(context.open_session(TA))
+                create(gaps[-1], MIB, ValueIn(1, number))
+                create(stays, MIB // 4, ValueIn(1, number))
+            except TeeError as error:
+                assert error.result is TeeResult.OUT_OF_MEMORY
+                break
+        for session in gaps:
+            session.close()
+        with Stats(context) as stats:
+            free = stats.memory(Pool.TA_RAM)
+        # ... no gap has more than a block of one and what its sessions took.
+        assert len(gaps) > 4
+        size = (len(gaps) - 1) * MIB
+        assert free.size - free.used > size > 3 * MIB
+        create(keeps, size)
+        assert look(keeps) == (0, 0)
+        keeps.invoke(NUMBER)
+        assert map_block(goes) == size
+        (count,) = goes.invoke(COUNT, (ValueOut(),))
+        assert count.a == size // 4096
+        goes.invoke(FILL, (ValueIn(3),))
+        assert look(keeps) == (3, 3)
+        goes.invoke(UNMAP)
+        keeps.invoke(UNMAP)
+        create(keeps, size)
+        assert look(keeps) == (0, 0)
+    keeps.close()
+    goes.close()
+    assert used(context) == before
+    assert used(context, Pool.CORE_HEAP) <= heap
 
 
 def test_closing_an_instance_lets_go(pushed: None, context: TEEContext, instance: Open) -> None:

@@ -15,13 +15,14 @@ from PIL import Image
 from real_stack import MODEL, ROOT, Client, provision
 
 from sandbox.build import recipe
-from sandbox.commands import model_inspect
+from sandbox.commands import detect, model_inspect, run
 from sandbox.log import SilentProgress
+from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.model import profiles, report
 from sandbox.model.profiles import TA_CODE_BYTES, TA_SESSION_BYTES
 from sandbox.model.report import Cpu, Detector, Report
-from sandbox.owner import keys, sealed_file
+from sandbox.owner import keys, sealed_file, service
 from sandbox.owner.service import InputRefused
 from sandbox.tee import MemrefIn, MemrefOut, Session, TEEContext, TeeError, ValueOut
 from sandbox.tee.stats import Memory, Pool, Stats
@@ -109,6 +110,17 @@ def finish(session: Session) -> None:
 def context(machine: Machine) -> Iterator[TEEContext]:
     with TEEContext(machine) as made:
         yield made
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_other_models(machine: Machine) -> None:
+    """Commands leave sessions for the next command, with a model; here memory is counted."""
+    with (
+        machine.guest() as guest,
+        service.Session(Machine.service(guest), GUEST_SHARE) as session,
+    ):
+        for name in (run.SESSION, *map(detect.session_name, range(4))):
+            session.close_session(name)
 
 
 Open = Callable[[], Session]

@@ -22,5 +22,9 @@
 #define MEMORY_TA_PANIC		6
 /* [in] value[0]: unmaps this address */
 #define MEMORY_TA_UNMAP_AT	7
+/* Each page gets its number. */
+#define MEMORY_TA_NUMBER	8
+/* [out] value[0].a: how many pages have theirs */
+#define MEMORY_TA_COUNT		9
 
 #endif /* MEMORY_TA_H */

@@ -7,6 +7,7 @@
 #define NONE		TEE_PARAM_TYPE_NONE
 #define VALUE_IN	TEE_PARAM_TYPE_VALUE_INPUT
 #define VALUE_OUT	TEE_PARAM_TYPE_VALUE_OUTPUT
+#define PAGE_SIZE	4096
 
 struct session {
 	TEE_TASessionHandle pta;
@@ -114,6 +115,27 @@ static void look(const struct session *session, TEE_Param *out)
 	}
 }
 
+/* Each page gets its number, so that one that is mapped twice shows. */
+static void number(struct session *session)
+{
+	for (size_t i = 0; i < session->size; i += PAGE_SIZE)
+		memcpy(session->ptr + i, &(uint32_t){ i / PAGE_SIZE },
+		       sizeof(uint32_t));
+}
+
+static uint32_t count_right(const struct session *session)
+{
+	uint32_t count = 0;
+	uint32_t found = 0;
+
+	for (size_t i = 0; i < session->size; i += PAGE_SIZE) {
+		memcpy(&found, session->ptr + i, sizeof(found));
+		count += found == i / PAGE_SIZE;
+	}
+
+	return count;
+}
+
 TEE_Result TA_InvokeCommandEntryPoint(void *ctx, uint32_t command,
 				      uint32_t types, TEE_Param params[4])
 {
@@ -134,6 +156,12 @@ TEE_Result TA_InvokeCommandEntryPoint(void *ctx, uint32_t command,
 		return TEE_SUCCESS;
 	case MEMORY_TA_LOOK:
 		look(session, &params[0]);
+		return TEE_SUCCESS;
+	case MEMORY_TA_NUMBER:
+		number(session);
+		return TEE_SUCCESS;
+	case MEMORY_TA_COUNT:
+		params[0].value.a = count_right(session);
 		return TEE_SUCCESS;
 	case MEMORY_TA_CLOSE:
 		TEE_CloseTASession(session->pta);
