@@ -67,7 +67,6 @@ def test_from_a_new_key_to_ten_digits(machine: Machine, tmp_path: Path) -> None:
     assert identity == key_id(key.read_bytes()).hex()
     assert key.stat().st_mode & 0o777 == 0o600
     assert run_sandbox("store-key", "--list").stdout.split() == [identity]
-    failed(run_sandbox("store-key", "--new", key, "--json"), "KeyFileError")
 
     checked = run_sandbox("verify-model", "--input", MODEL, "--json")
     assert checked.status == 0 and checked.json["inputs"][0]["shape"] == [1, 28, 28]
@@ -88,8 +87,6 @@ def test_from_a_new_key_to_ten_digits(machine: Machine, tmp_path: Path) -> None:
 
     assert run_sandbox("store-key", "--remove", identity).status == 0
     failed(run_sandbox("infer", "--model", output, "-i", SEVEN, "--json"), "KEY_MISSING")
-    failed(run_sandbox("store-key", "--remove", identity, "--json"), "KEY_UNKNOWN")
-    assert "no key" in run_sandbox("store-key", "--list").stdout
     # Whoever has the key needs no device that keeps it; and leaves nothing behind.
     ran = run_sandbox("infer", "--model", output, "-i", SEVEN, "--key-file", key)
     assert ran.status == 0 and "class 7, score 0.99" in ran.stdout, ran
@@ -120,23 +117,13 @@ def test_pictures_of_many_kinds(
     assert [line["resized_from"] for line in lines] == [None] * 3 + [[280, 280]] * 2
     # The same pixels are the same scores, to the bit.
     assert len({line["model"]["output_sha256"] for line in lines[:3]}) == 1
-    # By the model's scale, what is black and white by itself is 0 and 1.
-    ran = run_sandbox(*asked, "-i", SEVEN, "--range", "0,1", "--json")
-    assert ran.json["model"]["output_sha256"] == lines[0]["model"]["output_sha256"]
     ran = run_sandbox(*asked, "-i", tmp_path / "7.jpg")
     assert "(digit 7)" in ran.stdout and "resized from 280 x 280 to 28 x 28" in ran.stdout
 
 
 def test_what_infer_refuses(machine: Machine, sealed: tuple[Path, Path], tmp_path: Path) -> None:
     key, model = sealed
-    other = tmp_path / "other.key"
-    keys.make_key_file(other)
     asked = ("infer", "--json", "-i", SEVEN)
-    failed(run_sandbox(*asked, "--model", model, "--key-file", other), "SealedFileError")
-    failed(run_sandbox(*asked, "--model", SEVEN, "--key-file", key), "SealedFileError")
-    key.chmod(0o644)
-    failed(run_sandbox(*asked, "--model", model, "--key-file", key), "KeyFileError")
-    key.chmod(0o600)
     cut = tmp_path / "cut.sealed"
     cut.write_bytes(model.read_bytes()[:-70_000])
     failed(run_sandbox(*asked, "--model", cut, "--key-file", key), "STREAM_TRUNCATED")
@@ -164,21 +151,6 @@ def clean(connect: Callable[[str], Client]) -> Iterator[Client]:
     finally:
         for identity in client.session.stored_keys():
             client.session.forget(identity)
-
-
-def test_no_more_keys_than_there_is_room_for(clean: Client) -> None:
-    made = [os.urandom(32) for _ in range(STORED_KEYS_MAX_COUNT)]
-    for key in made:
-        store(clean, key)
-    # One that is there needs no room.
-    store(clean, made[3])
-    assert refused(lambda: store(clean, os.urandom(32))) == "KEY_STORE_FULL"
-    assert clean.session.stored_keys() == [key_id(key) for key in made]
-    # It was answered, if not as hoped: its challenge is used up.
-    clean.challenge = clean.session.info().challenge
-    clean.session.forget(key_id(made[5]))
-    store(clean, os.urandom(32))
-    assert len(clean.session.stored_keys()) == STORED_KEYS_MAX_COUNT
 
 
 def test_a_key_for_one_session_is_not_kept(clean: Client) -> None:
@@ -250,12 +222,17 @@ def test_a_description_is_of_the_file_that_was_sent(clean: Client, machine: Mach
 # Over reboots, and what a storage folder may be turned into --------------------------------------
 
 
-def keep(device: Device, key: bytes) -> None:
+def keep(device: Device, *made: bytes) -> None:
+    """Model keys, in one session."""
     with device.session("keep") as session:
         ta = TRUST.keys_of(session)
-        path = device.share.put(keys.wrap(key, keys.Slot.STORED, ta.wrapping, ta.challenge), "key")
-        session.provision("stored", path)
-        device.share.drop(path)
+        challenge = ta.challenge
+        for key in made:
+            path = device.share.put(keys.wrap(key, keys.Slot.STORED, ta.wrapping, challenge), "key")
+            try:
+                challenge = session.provision("stored", path)
+            finally:
+                device.share.drop(path)
 
 
 def load(device: Device, sealed: bytes) -> bytes | None:
@@ -269,8 +246,12 @@ def load(device: Device, sealed: bytes) -> bytes | None:
         return session.info().model_digest
 
 
-def test_keys_stay_and_storage_does_not_go_back(make_device: MakeDevice) -> None:
-    device = make_device("stored-keys")
+@pytest.fixture(scope="module")
+def device(make_device: MakeDevice) -> Device:
+    return make_device("stored-keys")
+
+
+def test_keys_stay_and_storage_does_not_go_back(device: Device) -> None:
     first, second = os.urandom(32), os.urandom(32)
     model = sealed_file.seal_model(first, MODEL.read_bytes()).data
     keep(device, first)
@@ -305,6 +286,20 @@ def test_keys_stay_and_storage_does_not_go_back(make_device: MakeDevice) -> None
     assert refused(lambda: load(device, model)) == "KEY_MISSING"
     with device.session() as session:
         assert session.stored_keys() == [key_id(second)]
+
+
+def test_no_more_keys_than_there_is_room_for(device: Device) -> None:
+    with device.session() as session:
+        there = session.stored_keys()
+    made = [os.urandom(32) for _ in range(STORED_KEYS_MAX_COUNT - len(there))]
+    # One that is there needs no room.
+    keep(device, *made, made[3])
+    assert refused(lambda: keep(device, os.urandom(32))) == "KEY_STORE_FULL"
+    with device.session() as session:
+        assert session.stored_keys() == [*there, *map(key_id, made)]
+        session.forget(key_id(made[5]))
+    keep(device, os.urandom(32))
+    assert refused(lambda: keep(device, made[5])) == "KEY_STORE_FULL"
 
 
 # A TA that seals ----------------------------------------------------------------------------------
@@ -377,7 +372,6 @@ def test_what_the_ta_seals_opens_everywhere(
     with sealing_ta(guest):
         # It is other code: it gets no key by default, and has none of what the other keeps.
         failed(run_sandbox("store-key", "--key-file", key, "--json"), "MeasurementRefused")
-        failed(run_sandbox(*asked), "MeasurementRefused")
         assert run_sandbox("store-key", "--list", "--json").json == {"keys": []}
         failed(run_sandbox(*asked, *reference), "KEY_UNKNOWN")
         assert run_sandbox("store-key", "--key-file", key, *reference).status == 0
