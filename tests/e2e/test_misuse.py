@@ -61,6 +61,9 @@ RIGHT = {
     Command.OWN_KEY: ("value:1", "out:75", NONE, NONE),
     Command.OWN_KEY_CSR: ("value:2", "out:512", NONE, NONE),
     Command.OWN_KEY_ROTATE: ("value:3", "outval", NONE, NONE),
+    Command.KEY_LIST: ("out:512", NONE, NONE, NONE),
+    Command.KEY_REMOVE: ("in:16", NONE, NONE, NONE),
+    Command.MODEL_DESCRIBE: ("out:3072", NONE, NONE, NONE),
 }
 KINDS = (NONE, "value:1", "inval:1", "outval", "in:100", "out:100", "inout:100")
 
@@ -174,7 +177,8 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
             cml(Status.COSE_LIMIT),
         ),
         (line(Command.PROVISION_KEY, "value:0", "in:300", "out:16", NONE), BAD_PARAMETERS),
-        (line(Command.PROVISION_KEY, "value:3", "in:300", "out:16", NONE), BAD_PARAMETERS),
+        (line(Command.PROVISION_KEY, "value:3", "in:300", "out:16", NONE), replayed),
+        (line(Command.PROVISION_KEY, "value:4", "in:300", "out:16", NONE), BAD_PARAMETERS),
         (line(Command.PROVISION_KEY, "value:257", "in:300", "out:16", NONE), BAD_PARAMETERS),
         (line(Command.RESULT, "nullout:0", NONE, NONE, NONE), cml(Status.RESULT_MISSING)),
         (line(Command.ATTEST, "in:7", "out:2048", NONE, NONE), BAD_PARAMETERS),
@@ -188,6 +192,13 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
         (line(Command.OWN_KEY_CSR, "value:1", "out:512", NONE, NONE), BAD_PARAMETERS),
         (line(Command.OWN_KEY_CSR, "value:2", "out:10", NONE, NONE), SHORT_BUFFER),
         (line(Command.OWN_KEY_ROTATE, "value:0", "outval", NONE, NONE), BAD_PARAMETERS),
+        (line(Command.KEY_LIST, "out:0", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.KEY_LIST, "nullout:0", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.KEY_REMOVE, "in:15", NONE, NONE, NONE), BAD_PARAMETERS),
+        (line(Command.KEY_REMOVE, "nullin:0", NONE, NONE, NONE), BAD_PARAMETERS),
+        (line(Command.KEY_REMOVE, "in:17", NONE, NONE, NONE), EXCESS_DATA),
+        (line(Command.KEY_REMOVE, "in:16", NONE, NONE, NONE), cml(Status.KEY_UNKNOWN)),
+        (line(Command.MODEL_DESCRIBE, "out:0", NONE, NONE, NONE), cml(Status.MODEL_MISSING)),
     ]
     # A size without memory: somebody refuses, or OP-TEE makes the size 0.
     for command, size in [
