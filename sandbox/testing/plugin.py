@@ -216,20 +216,23 @@ def _shown(config: pytest.Config) -> Iterator["Progress"]:
 @pytest.fixture(scope="session")
 def _sandbox_settings(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
-) -> "Settings":
+) -> Iterator["Settings"]:
     from sandbox.testing.lab import Settings
+    from sandbox.testing.sweeper import swept
 
     named: str | None = pytestconfig.getoption("--sandbox-machine")
     keep: bool = pytestconfig.getoption("--sandbox-keep")
     worker = _worker(pytestconfig)
     with _plainly():
-        return Settings(
+        settings = Settings(
             name="-".join(filter(None, (named or _NAME, worker))),
             state=None if named or keep else tmp_path_factory.mktemp("sandbox"),
             cores=pytestconfig.getoption("--sandbox-cores") or pytestconfig.getini("sandbox_cores"),
             adopt=named is not None,
             keep=keep,
         )
+    with swept(settings.state) if settings.state else contextlib.nullcontext():
+        yield settings
 
 
 @pytest.fixture(scope="session")

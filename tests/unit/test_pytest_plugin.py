@@ -557,6 +557,38 @@ def test_an_interrupted_run_leaves_no_machine(
     assert eventually(lambda: not project.machines())
 
 
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGKILL])
+def test_machines_that_tests_start_by_themselves_are_ended(
+    project: Project, number: signal.Signals | None
+) -> None:
+    """As the command `sandbox up` does it: nobody's child, nobody's guard."""
+    project.write(
+        test_it=f"""
+        def test_it(machine, sandbox_images):
+            from sandbox.log import SilentProgress
+            from sandbox.machine.machine import Machine
+
+            folder = machine.folder.path.with_name("other")
+            other = Machine("other", folder, qemu=os.environ["SANDBOX_QEMU"])
+            other.up(
+                sandbox_images(1), cores=1, memory_mib=512, timeout_s=60, progress=SilentProgress()
+            )
+            open("started", "w").close()
+            time.sleep({0 if number is None else 600})
+        """
+    )
+    run = project.start()
+    try:
+        assert eventually((project.path / "started").exists)
+        if number is not None:
+            assert len(project.machines()) == 2
+            run.send_signal(number)
+        run.communicate(timeout=120)
+    finally:
+        run.kill()
+    assert eventually(lambda: not project.machines())
+
+
 def test_a_run_that_is_interrupted_within_a_boot_leaves_no_machine(
     project: Project, qemu: MakeQemu
 ) -> None:
