@@ -100,6 +100,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         print(f"machine {machine.name!r} is up already")
         if not status.answers:
             print("It does not answer: see `sandbox logs`; `sandbox down` ends it.")
+    if status.record.encrypt_model:
+        print(report.SEALS_MODELS)
     if outdated:
         print(
             "It was booted from other images than the sources would give now;"

@@ -300,6 +300,32 @@ def test_up_with_other_cores_is_refused(run: Run, fake: Callable[[str], None]) -
     assert run("up", "--cores", "1")[0] == 0
 
 
+def test_up_with_a_ta_that_seals_is_recorded_and_said(
+    run: Run, fake: Callable[[str], None], built: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def prepare(_cores: int, _progress: object, *, encrypt_model: bool) -> Prepared:
+        asked.append(encrypt_model)
+        return built
+
+    monkeypatch.setattr(images, "prepare", prepare)
+    status, out, _ = run("up", "--encrypt-model")
+    assert status == 0 and "not for production" in out
+    assert json.loads(run("status", "--json")[1])["encrypt_model"] is True
+    assert "not for production" in run("status")[1]
+    # It is what it is, until it is started anew; and then it is the default.
+    status, out, _ = run("up")
+    assert status == 0 and "not for production" in out
+    run("down")
+    status, out, _ = run("up")
+    assert status == 0 and "production" not in out
+    assert asked == [True, True, False]
+    status, _, err = run("up", "--encrypt-model")
+    assert status == 2 and "seals no models" in err
+    assert json.loads(run("status", "--json")[1])["encrypt_model"] is False
+
+
 def test_up_tells_when_the_sources_moved_on(
     run: Run, fake: Callable[[str], None], built: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
