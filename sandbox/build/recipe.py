@@ -143,7 +143,8 @@ def inference_ta(progress: Progress, *, encrypt_model: bool = False) -> Path:
     source = paths.project_dir() / "ta"
     libraries = {"LIBJPEG": "libjpeg-turbo", "CBOR": "tinycbor", "MUSL": "musl"}
     trees = {key: sources.unpacked(name, progress) for key, name in libraries.items()}
-    options = {"CFG_CML_ENCRYPT_MODEL": "y"} if encrypt_model else {}
+    # Said in either case: make would else take it from the environment.
+    options = {"CFG_CML_ENCRYPT_MODEL": "y" if encrypt_model else "n"}
     return _build_ta(source, "inference", kit, trees, progress, options=options)
 
 
