@@ -60,6 +60,9 @@ RIGHT = {
     Command.MODEL_LIST: (f"out:{MODEL_LIST_MAX_BYTES}", NONE, NONE, NONE),
     Command.MODEL_REMOVE: ("in:5", NONE, NONE, NONE),
     Command.MODEL_ACTIVATE: ("in:5", NONE, NONE, NONE),
+    Command.KEY_LIST: ("out:512", NONE, NONE, NONE),
+    Command.KEY_REMOVE: ("in:16", NONE, NONE, NONE),
+    Command.MODEL_DESCRIBE: ("out:3072", NONE, NONE, NONE),
 }
 # Their effect outlasts the session, and has tests of its own.
 LASTING = {Command.OWN_KEY_ROTATE, Command.MODEL_STORE}
@@ -137,7 +140,8 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
             cml(Status.COSE_LIMIT),
         ),
         (line(Command.PROVISION_KEY, "value:0", "in:300", "out:16", NONE), BAD_PARAMETERS),
-        (line(Command.PROVISION_KEY, "value:3", "in:300", "out:16", NONE), BAD_PARAMETERS),
+        (line(Command.PROVISION_KEY, "value:3", "in:300", "out:16", NONE), replayed),
+        (line(Command.PROVISION_KEY, "value:4", "in:300", "out:16", NONE), BAD_PARAMETERS),
         (line(Command.PROVISION_KEY, "value:257", "in:300", "out:16", NONE), BAD_PARAMETERS),
         (line(Command.RESULT, "nullout:0", NONE, NONE, NONE), cml(Status.RESULT_MISSING)),
         (line(Command.ATTEST, "in:7", "out:2048", NONE, NONE), BAD_PARAMETERS),
@@ -154,6 +158,13 @@ def test_memory_that_is_none_small_or_large(probe: Probe) -> None:
         (line(Command.MODEL_LIST, "nullout:0", NONE, NONE, NONE), SHORT_BUFFER),
         (line(Command.MODEL_LIST, "out:10", NONE, NONE, NONE), SHORT_BUFFER),
         (line(Command.MODEL_LIST, "out:4000000", NONE, NONE, NONE), SUCCESS),
+        (line(Command.KEY_LIST, "out:0", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.KEY_LIST, "nullout:0", NONE, NONE, NONE), SHORT_BUFFER),
+        (line(Command.KEY_REMOVE, "in:15", NONE, NONE, NONE), BAD_PARAMETERS),
+        (line(Command.KEY_REMOVE, "nullin:0", NONE, NONE, NONE), BAD_PARAMETERS),
+        (line(Command.KEY_REMOVE, "in:17", NONE, NONE, NONE), EXCESS_DATA),
+        (line(Command.KEY_REMOVE, "in:16", NONE, NONE, NONE), cml(Status.KEY_UNKNOWN)),
+        (line(Command.MODEL_DESCRIBE, "out:0", NONE, NONE, NONE), cml(Status.MODEL_MISSING)),
     ]
     for command in (Command.MODEL_REMOVE, Command.MODEL_ACTIVATE):
         for size in (MODEL_NAME_MAX_BYTES + 1, 4000000):
