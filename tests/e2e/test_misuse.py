@@ -89,8 +89,12 @@ def test_every_other_set_of_parameter_types_is_refused(probe: Probe) -> None:
     assert results[-1] == SUCCESS
 
 
+# The default build answers ENCRYPT_ABSENT, whatever the parameters: test_sealed_models.py.
+ABSENT = {Command.ENCRYPT_BEGIN, Command.ENCRYPT_PUSH, Command.ENCRYPT_FINISH}
+
+
 def test_every_command_is_in_the_table() -> None:
-    assert set(RIGHT) == set(Command)
+    assert set(RIGHT) == set(Command) - ABSENT
 
 
 def test_commands_that_do_not_exist(probe: Probe) -> None:
