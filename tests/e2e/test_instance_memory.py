@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OP-TEE patch 0004: what instances of one TA share, and that nobody else does."""
+"""OP-TEE patches 0004 and 0014: what instances of one TA share, and that nobody else does."""
 
 import contextlib
 import shutil
@@ -107,6 +107,41 @@ def test_another_ta_finds_nothing(instance: Open) -> None:
     create(other, 4096)
     assert look(other) == (0, 0)
     assert look(one) == (0x5A, 0x5A)
+
+
+def test_other_code_of_the_same_uuid_finds_nothing(
+    push_ta: Callable[[Path], object], instance: Open, tmp_path: Path
+) -> None:
+    """Whoever has the key that TAs are signed with can give his own code any UUID."""
+    one = instance(TA)
+    create(one, 4096)
+    one.invoke(FILL, (ValueIn(0x5A),))
+    other = tmp_path / "memory_ta"
+    shutil.copytree(Path(__file__).with_name("memory_ta"), other)
+    path = other / "ta/memory_ta.c"
+    was, becomes = "TEE_ERROR_NOT_SUPPORTED", "TEE_ERROR_NOT_IMPLEMENTED"
+    text = path.read_text()
+    assert text.count(was) == 1
+    path.write_text(text.replace(was, becomes))
+    push_ta(other)
+    try:
+        evil = instance(TA)
+        # It is the other code, and the first session goes on with its own.
+        assert refused(evil, 99) is TeeResult.NOT_IMPLEMENTED
+        assert refused(one, 99) is TeeResult.NOT_SUPPORTED
+        assert refused(evil, MAP, NAME, ValueOut()) is TeeResult.ITEM_NOT_FOUND
+        # Nor can it be there first, under a name that the TA will look for.
+        create(evil, 4096)
+        second = ValueIn(2, 2)
+        create(instance(TA), 4096, second)
+        assert refused(one, MAP, second, ValueOut()) is TeeResult.ITEM_NOT_FOUND
+        assert look(evil) == (0, 0)
+        assert look(one) == (0x5A, 0x5A)
+    finally:
+        push_ta(Path(__file__).with_name("memory_ta"))
+    again = instance(TA)
+    assert map_block(again) == 4096
+    assert look(again) == (0x5A, 0x5A)
 
 
 def test_the_quota_is_of_all_blocks_of_a_ta(instance: Open, context: TEEContext) -> None:
