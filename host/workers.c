@@ -22,6 +22,11 @@
 #define PAUSE_MS	1000
 /* How long one that works is waited for; a tile takes some milliseconds. */
 #define LEAVE_MS	5000
+/*
+ * How many sessions are opened at a time: meanwhile OP-TEE has a copy of the
+ * TA's file in secure memory for each. Two are less than a photo takes.
+ */
+#define OPENING_MAX	2
 
 struct worker {
 	struct workers *workers;
@@ -41,6 +46,7 @@ struct workers {
 	pthread_cond_t changed;
 	unsigned int wanted;		/* helpers, by all photos */
 	unsigned int helping;
+	unsigned int opening;
 	bool prepare, end;
 	unsigned int count;
 	struct worker workers[];
@@ -103,9 +109,11 @@ static void open_session(struct worker *worker)
 	struct tee_error error = { 0 };
 	bool opened = false;
 
+	worker->workers->opening++;
 	enter(worker);
 	opened = tee_session_open(&tee, &error);
 	leave(worker);
+	worker->workers->opening--;
 	if (opened)
 		worker->tee = tee;
 	else
@@ -151,7 +159,8 @@ static void step(struct worker *worker)
 
 	if (pause > 0) {
 		wait_change(workers, pause);
-	} else if (!worker->tee && (workers->prepare || may_help(worker))) {
+	} else if (!worker->tee && workers->opening < OPENING_MAX &&
+		   (workers->prepare || may_help(worker))) {
 		open_session(worker);
 	} else if (worker->tee && may_help(worker)) {
 		workers->helping++;
