@@ -10,12 +10,11 @@ from pathlib import Path
 
 from sandbox.commands import trust
 from sandbox.commands.context import Context
-from sandbox.commands.watched import watched
-from sandbox.machine.boot import GUEST_SHARE
+from sandbox.commands.watched import serving
 from sandbox.machine.machine import Machine
 from sandbox.owner.client import owned_model, owners_key
 from sandbox.owner.sealed_file import check_name, name_from
-from sandbox.owner.service import Session, Stored
+from sandbox.owner.service import Stored
 from sandbox.owner.share import Share
 from sandbox.owner.vault import Record, Vault
 
@@ -76,11 +75,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 @contextlib.contextmanager
 def _vault(machine: Machine) -> Iterator[Vault]:
-    with (
-        watched(machine),
-        machine.guest() as guest,
-        Session(Machine.service(guest), GUEST_SHARE) as session,
-    ):
+    with serving(machine) as session:
         vault = Vault(session, Share(machine.share), owners_key(), SESSION)
         try:
             yield vault

@@ -97,7 +97,11 @@ def verifier(
     """With what the sources build for this machine, unless a file says otherwise."""
     record = machine.status().record
     return verify_steps.make_verifier(
-        policy_file, reference_file, progress, cores=record.cores if record is not None else 1
+        policy_file,
+        reference_file,
+        progress,
+        cores=record.cores if record is not None else 1,
+        encrypt_model=record is not None and record.encrypt_model,
     )
 
 

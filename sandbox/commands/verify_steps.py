@@ -103,14 +103,17 @@ def read_evidence(path: Path) -> bytes:
     return read_limited(path, TOKEN_MAX_BYTES, "evidence")
 
 
-def reference_values(path: Path | None, progress: Progress, cores: int = 1) -> Reference:
-    """`cores`: of the machine, if the local build is compared with."""
+def reference_values(
+    path: Path | None, progress: Progress, cores: int = 1, *, encrypt_model: bool = False
+) -> Reference:
+    """`cores`, `encrypt_model`: of the machine, if the local build is compared with."""
     if path is not None:
         return Reference.load(path)
     # Imported late: it knows how everything is built.
     from sandbox.commands import reference_values as local
 
-    return Reference.from_json(json.dumps(local.built(cores, progress).as_json()))
+    built = local.built(cores, progress, encrypt_model=encrypt_model)
+    return Reference.from_json(json.dumps(built.as_json()))
 
 
 def make_policy(path: Path | None, reference: Reference) -> Policy:
@@ -128,9 +131,10 @@ def make_verifier(
     *,
     no_revocation: bool = False,
     cores: int = 1,
+    encrypt_model: bool = False,
 ) -> Verifier:
     """By the files named, and otherwise by what this user's sandbox has."""
-    reference = reference_values(reference_file, progress, cores)
+    reference = reference_values(reference_file, progress, cores, encrypt_model=encrypt_model)
     manufacturer = Manufacturer()
 
     def endorsements(device: uuid.UUID) -> Sequence[x509.Certificate]:

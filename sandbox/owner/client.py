@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey 
 from sandbox import paths
 from sandbox.errors import GuestError, SandboxError, UserError
 from sandbox.owner import keys, results, sealed_file
+from sandbox.owner.description import Description, open_description
 from sandbox.owner.results import Result, TensorResult
-from sandbox.owner.sealed_file import Sealed
+from sandbox.owner.sealed_file import Header, Sealed, SealedFileError
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
-from sandbox.tee_abi import TENSORS_MAX_BYTES
+from sandbox.tee_abi import MODEL_SOURCE_BYTES, TENSORS_MAX_BYTES, Kind
 
 RESULT_MAX_BYTES = 1 << 16
 
@@ -61,6 +62,29 @@ class StoredModel:
     version: int
     digest: bytes
     device: UUID
+
+
+@dataclass(frozen=True)
+class SealedModel:
+    """A model's sealed file. Without its key, the device has to keep that."""
+
+    name: str
+    data: bytes
+    key: bytes | None = None
+
+    def __post_init__(self) -> None:
+        header = Header.unpack(self.data)
+        if header.kind is not Kind.MODEL:
+            raise SealedFileError(f"{self.name} is a sealed {header.kind.name.lower()}, no model")
+        if self.key is not None and sealed_file.key_id(self.key) != header.key_id:
+            raise SealedFileError(
+                f"{self.name} is sealed with another key: {header.key_id.hex()} is its id",
+                "Name the file of that key.",
+            )
+
+    @functools.cached_property
+    def header(self) -> Header:
+        return Header.unpack(self.data)
 
 
 def owners_key() -> bytes:
@@ -127,7 +151,7 @@ class Client:
         self,
         session: Session,
         share: Share,
-        model: Model | StoredModel,
+        model: Model | StoredModel | SealedModel,
         trust: Trust,
         *,
         workers: int = 0,
@@ -138,24 +162,38 @@ class Client:
         self._workers = workers
         self._share = share
         self._model = model
+        # Of a sealed model the TA says it, signed.
+        self._digest = b"" if isinstance(model, SealedModel) else model.digest
         # Fresh for each session: what was sealed for another opens with no key of this one.
         self._data_key = keys.new_key()
         self._sequence = itertools.count(1)
         self._signer: PublicKey | None = None
 
-    def prepare(self, name: str) -> None:
-        self._trust.check_model(self._model.digest)
+    def prepare(self, name: str) -> Description | None:
+        """What the TA says of a sealed model; of others, nothing that is not known."""
+        if not isinstance(self._model, SealedModel):
+            self._trust.check_model(self._model.digest)
         info = self._session.attach(name)
         self._session.workers(self._workers)
-        self._provision(keys.Slot.DATA, self._data_key, self._trusted(name))
+        ta = self._trusted(name)
+        self._provision(keys.Slot.DATA, self._data_key, ta)
+        if isinstance(self._model, SealedModel):
+            if self._model.key is not None:
+                ta = self._trusted(name)
+                self._provision(keys.Slot.MODEL, self._model.key, ta)
+            return self._load_sealed(self._model, ta)
         if info.model_digest == self._model.digest:
-            return
+            return None
         if isinstance(self._model, StoredModel):
             self._load_stored(self._model)
-            return
+            return None
         # Judged again: the challenge that the normal world tells now may be another session's.
         self._provision(keys.Slot.MODEL, self._model.key, self._trusted(name))
-        path = self._share.put(self._model.sealed, "model")
+        self._load(self._model.sealed)
+        return None
+
+    def _load(self, sealed: bytes) -> None:
+        path = self._share.put(sealed, "model")
         try:
             self._session.load_model(path)
         finally:
@@ -173,6 +211,14 @@ class Client:
             raise
         self._signer = ta.signing
         return ta
+
+    def _load_sealed(self, model: SealedModel, ta: TaKeys) -> Description:
+        self._load(model.data)
+        source = model.data[:MODEL_SOURCE_BYTES]
+        description = open_description(self._session.describe(), ta.signing, source)
+        self._trust.check_model(description.digest)
+        self._digest = description.digest
+        return description
 
     def _load_stored(self, model: StoredModel) -> None:
         """What the normal world tells is tried, and what came of it is looked at."""
@@ -201,7 +247,7 @@ class Client:
             photo,
             score_threshold=threshold,
             sequence=next(self._sequence),
-            model_digest=self._model.digest,
+            model_digest=self._digest,
         )
         answer = self._ask(sealed, RESULT_MAX_BYTES, timer)
         result = results.open_result(self._data_key, sealed, answer, self._signer)
@@ -215,7 +261,7 @@ class Client:
             self._data_key,
             inputs,
             sequence=next(self._sequence),
-            model_digest=self._model.digest,
+            model_digest=self._digest,
         )
         answer = self._ask(sealed, TENSORS_MAX_BYTES + RESULT_MAX_BYTES, timer)
         result = results.open_tensor_result(self._data_key, sealed, answer, self._signer)

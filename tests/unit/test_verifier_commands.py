@@ -228,7 +228,7 @@ def test_without_a_file_the_local_build_is_compared_with(
             ),
         ),
     )
-    monkeypatch.setattr(reference_values, "built", lambda *_: values)
+    monkeypatch.setattr(reference_values, "built", lambda *_, **__: values)
     endorse(HUK)
     assert run("verify", token, "--nonce", NONCE.hex())[0] == 0
     status, out, _ = run("verify", "--print-policy")
@@ -239,7 +239,7 @@ def test_reference_values_as_corim(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = ReferenceValues(CoreValue("4.10.0", evidence_maker.CORE_SHA256), ())
-    monkeypatch.setattr(reference_values, "built", lambda *_: values)
+    monkeypatch.setattr(reference_values, "built", lambda *_, **__: values)
     endorse(HUK)
     unsigned, signed = tmp_path / "unsigned.corim", tmp_path / "signed.corim"
     assert run("reference-values", "--corim", unsigned, "--unsigned")[0] == 0
