@@ -19,6 +19,7 @@
 /* enum cml_key_slot of ta/core/key_message.h */
 #define SLOT_DATA	1
 #define SLOT_MODEL	2
+#define SLOT_STORED	3
 /* CML_HEADER_SIZE of ta/core/header.h */
 #define HEADER_SIZE	72
 /* enum cml_identity_key of ta/inference/identity.h */
@@ -76,8 +77,8 @@ static void put_member(struct text *reply, const char *key, const char *value)
 	text_put_json(reply, value, strlen(value));
 }
 
-static void put_hex(struct text *reply, const char *key, const uint8_t *bytes,
-		    size_t len)
+void request_put_hex(struct text *reply, const char *key,
+		     const uint8_t *bytes, size_t len)
 {
 	text_printf(reply, ",\"%s\":", key);
 	text_put_hex(reply, bytes, len);
@@ -104,8 +105,7 @@ static void put_failure(struct text *reply, const char *request,
 	text_put(reply, "}");
 }
 
-/* The next bytes of a file into the TA's buffer: -1, or how many. */
-static ssize_t read_some(int fd, struct tee_session *tee, size_t len)
+ssize_t request_read(int fd, struct tee_session *tee, size_t len)
 {
 	ssize_t got = 0;
 	size_t done = 0;
@@ -252,37 +252,54 @@ static bool run_close(struct connection *connection, char **words,
 	return true;
 }
 
+/* 0: there is none of this name. */
+static uint32_t key_slot(const char *name)
+{
+	static const struct {
+		const char *name;
+		uint32_t slot;
+	} slots[] = {
+		{ "data", SLOT_DATA },
+		{ "model", SLOT_MODEL },
+		{ "stored", SLOT_STORED },
+	};
+
+	for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++)
+		if (!strcmp(slots[i].name, name))
+			return slots[i].slot;
+
+	return 0;
+}
+
 static bool run_key(struct connection *connection, char **words,
 		    struct text *reply, struct failure *failure)
 {
 	struct tee_session *tee = connection->session->tee;
-	const bool is_data = !strcmp(words[1], "data");
+	const uint32_t slot = key_slot(words[1]);
 	ssize_t len = 0;
 	int fd = -1;
 
-	if (!is_data && strcmp(words[1], "model"))
+	if (!slot)
 		return request_fail(failure, "CA_REQUEST", "is no key slot",
 				    words[1]);
 	fd = share_open_file(connection->share, words[2]);
 	if (fd < 0)
 		return request_fail_file(failure, words[2]);
-	len = read_some(fd, tee, tee_session_buffer_size());
+	len = request_read(fd, tee, tee_session_buffer_size());
 	close(fd);
 	if (len < 0)
 		return request_fail_file(failure, words[2]);
-	if (!tee_provision_key(tee, is_data ? SLOT_DATA : SLOT_MODEL, len,
-			       &failure->tee))
+	if (!tee_provision_key(tee, slot, len, &failure->tee))
 		return false;
 	request_put_ok(reply);
-	put_hex(reply, "challenge", tee_session_buffer(tee),
-		TA_CML_CHALLENGE_SIZE);
+	request_put_hex(reply, "challenge", tee_session_buffer(tee),
+			TA_CML_CHALLENGE_SIZE);
 	text_put(reply, "}");
 
 	return true;
 }
 
-/* @text into at most @max bytes; 0: it is not hexadecimal, or longer. */
-static size_t from_hex(const char *text, uint8_t *bytes, size_t max)
+size_t request_from_hex(const char *text, uint8_t *bytes, size_t max)
 {
 	const size_t len = strlen(text) / 2;
 
@@ -300,8 +317,8 @@ static bool run_attest(struct connection *connection, char **words,
 		       struct text *reply, struct failure *failure)
 {
 	struct tee_session *tee = connection->session->tee;
-	size_t len = from_hex(words[1], tee_session_buffer(tee),
-			      TA_CML_NONCE_MAX_SIZE);
+	size_t len = request_from_hex(words[1], tee_session_buffer(tee),
+				      TA_CML_NONCE_MAX_SIZE);
 
 	if (len < TA_CML_NONCE_MIN_SIZE)
 		return request_fail(failure, "CA_REQUEST",
@@ -310,7 +327,7 @@ static bool run_attest(struct connection *connection, char **words,
 	if (!tee_attest(tee, &len, &failure->tee))
 		return false;
 	request_put_ok(reply);
-	put_hex(reply, "token", tee_session_buffer(tee), len);
+	request_put_hex(reply, "token", tee_session_buffer(tee), len);
 	text_put(reply, "}");
 
 	return true;
@@ -338,7 +355,7 @@ static bool put_own_key(struct connection *connection, uint32_t command,
 	    !tee_own_key(tee, command, key, &len, &failure->tee))
 		return false;
 	request_put_ok(reply);
-	put_hex(reply, member, tee_session_buffer(tee), len);
+	request_put_hex(reply, member, tee_session_buffer(tee), len);
 	text_put(reply, "}");
 
 	return true;
@@ -391,7 +408,7 @@ static bool send_file(struct connection *connection,
 	if (fd < 0)
 		return request_fail_file(failure, path);
 	do {
-		len = read_some(fd, tee, want);
+		len = request_read(fd, tee, want);
 		watch->read += lap(watch);
 		if (len < 0) {
 			sent = request_fail_file(failure, path);
@@ -429,7 +446,7 @@ static bool use_model(struct connection *connection, const char *path,
 	*used = false;
 	if (fd < 0)
 		return request_fail_file(failure, path);
-	got = read_some(fd, tee, TA_CML_MODEL_SOURCE_SIZE);
+	got = request_read(fd, tee, TA_CML_MODEL_SOURCE_SIZE);
 	close(fd);
 	if (got < 0)
 		return request_fail_file(failure, path);
@@ -521,8 +538,8 @@ void request_put_loaded(struct connection *connection,
 			const struct stopwatch *watch, struct text *reply)
 {
 	request_put_ok(reply);
-	put_hex(reply, "digest", tee_session_buffer(connection->session->tee),
-		32);
+	request_put_hex(reply, "digest",
+			tee_session_buffer(connection->session->tee), 32);
 	put_ms(reply, watch);
 	text_put(reply, "}");
 }
@@ -597,10 +614,14 @@ static const struct request requests[] = {
 	{ "attest", 2, true, run_attest },
 	{ "close", 2, false, run_close },
 	{ "csr", 2, true, run_csr },
+	{ "describe", 1, true, request_describe },
 	{ "detach", 1, false, run_detach },
+	{ "encrypt", 3, true, request_encrypt },
+	{ "forget", 2, true, request_forget },
 	{ "infer", 3, true, run_infer },
 	{ "info", 1, true, run_info },
 	{ "key", 3, true, run_key },
+	{ "keys", 1, true, request_keys },
 	{ "model", 2, true, run_model },
 	{ "models", 1, true, request_models },
 	{ "own-key", 2, true, run_own_key },

@@ -3,6 +3,8 @@
 #ifndef CML_REQUESTS_PRIVATE_H
 #define CML_REQUESTS_PRIVATE_H
 
+#include <sys/types.h>
+
 #include "requests.h"
 #include "tee_client.h"
 
@@ -35,6 +37,23 @@ void request_put_loaded(struct connection *connection,
  */
 bool request_load_model(struct connection *connection, const char *path,
 			struct stopwatch *watch, struct failure *failure);
+
+/* The next bytes of a file into the TA's buffer: -1, or how many. */
+ssize_t request_read(int fd, struct tee_session *tee, size_t len);
+void request_put_hex(struct text *reply, const char *key,
+		     const uint8_t *bytes, size_t len);
+/* @text into at most @max bytes; 0: it is not hexadecimal, or longer. */
+size_t request_from_hex(const char *text, uint8_t *bytes, size_t max);
+
+/* key_requests.c */
+bool request_describe(struct connection *connection, char **words,
+		      struct text *reply, struct failure *failure);
+bool request_encrypt(struct connection *connection, char **words,
+		     struct text *reply, struct failure *failure);
+bool request_forget(struct connection *connection, char **words,
+		    struct text *reply, struct failure *failure);
+bool request_keys(struct connection *connection, char **words,
+		  struct text *reply, struct failure *failure);
 
 /* vault_requests.c */
 bool request_activate(struct connection *connection, char **words,

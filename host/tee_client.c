@@ -38,6 +38,12 @@ static const char *const command_names[] = {
 	[TA_CML_CMD_MODEL_LIST] = "MODEL_LIST",
 	[TA_CML_CMD_MODEL_REMOVE] = "MODEL_REMOVE",
 	[TA_CML_CMD_MODEL_ACTIVATE] = "MODEL_ACTIVATE",
+	[TA_CML_CMD_KEY_LIST] = "KEY_LIST",
+	[TA_CML_CMD_KEY_REMOVE] = "KEY_REMOVE",
+	[TA_CML_CMD_MODEL_DESCRIBE] = "MODEL_DESCRIBE",
+	[TA_CML_CMD_ENCRYPT_BEGIN] = "ENCRYPT_BEGIN",
+	[TA_CML_CMD_ENCRYPT_PUSH] = "ENCRYPT_PUSH",
+	[TA_CML_CMD_ENCRYPT_FINISH] = "ENCRYPT_FINISH",
 };
 
 bool tee_session_open(struct tee_session **session, struct tee_error *error)
@@ -330,6 +336,30 @@ bool tee_work(struct tee_session *session, uint32_t ms, uint32_t first,
 	*tiles = operation.params[1].value.a;
 
 	return true;
+}
+
+const uint8_t *tee_encrypt(struct tee_session *session, uint32_t command,
+			   size_t len, size_t *out_len,
+			   struct tee_error *error)
+{
+	const size_t offset = session->shared.size / 4;
+	const size_t room = session->shared.size - offset;
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_MEMREF_PARTIAL_INPUT,
+					       TEEC_MEMREF_PARTIAL_OUTPUT,
+					       TEEC_NONE, TEEC_NONE),
+		.params[0].memref = { &session->shared, len, 0 },
+		.params[1].memref = { &session->shared, room, offset },
+	};
+
+	if (!invoke(session, command, &operation, error))
+		return NULL;
+	*out_len = operation.params[1].memref.size;
+	/* The library copies what the kernel said. */
+	if (*out_len > room)
+		*out_len = room;
+
+	return tee_session_buffer(session) + offset;
 }
 
 bool tee_error_is_missing_model(const struct tee_error *error)

@@ -71,6 +71,15 @@ bool tee_own_key_rotate(struct tee_session *session, uint32_t key,
 bool tee_work(struct tee_session *session, uint32_t ms, uint32_t first,
 	      uint32_t *tiles, struct tee_error *error);
 
+/*
+ * ENCRYPT_BEGIN or ENCRYPT_PUSH with the first @len bytes of the buffer, a
+ * quarter of it at most: what came out, of *@out_len bytes, behind them in the
+ * buffer. NULL on failure.
+ */
+const uint8_t *tee_encrypt(struct tee_session *session, uint32_t command,
+			   size_t len, size_t *out_len,
+			   struct tee_error *error);
+
 /* No session has this model loaded. */
 bool tee_error_is_missing_model(const struct tee_error *error);
 /* Secure memory is short: another session might make room. */

@@ -8,7 +8,7 @@ from enum import IntEnum, IntFlag
 from uuid import UUID
 
 TA_UUID = UUID("2f6a3c5e-9b1d-4e0f-8a67-c1d5b94e7720")
-ABI_VERSION = 3
+ABI_VERSION = 4
 ERROR_BASE = 0x80C40000
 
 PUSH_MAX_BYTES = 256 * 1024
@@ -21,6 +21,9 @@ NONCE_MAX_BYTES = 64
 TOKEN_MAX_BYTES = 2048
 CSR_MAX_BYTES = 512
 MODEL_LIST_MAX_BYTES = 4096
+STORED_KEYS_MAX_COUNT = 16
+KEY_LIST_MAX_BYTES = 512
+DESCRIPTION_MAX_BYTES = 3072
 
 # The header of a sealed file, as the struct module reads it: magic, kind, flags, score
 # threshold in 1/1000, key id, version or sequence number, plaintext length, name or digest.
@@ -56,6 +59,12 @@ class Command(IntEnum):
     MODEL_LIST = 16
     MODEL_REMOVE = 17
     MODEL_ACTIVATE = 18
+    KEY_LIST = 19
+    KEY_REMOVE = 20
+    MODEL_DESCRIBE = 21
+    ENCRYPT_BEGIN = 22
+    ENCRYPT_PUSH = 23
+    ENCRYPT_FINISH = 24
 
 
 class Kind(IntEnum):
@@ -76,6 +85,7 @@ class RequestFlag(IntFlag):
 class KeySlot(IntEnum):
     DATA = 1
     MODEL = 2
+    STORED = 3  # a model owner's, for the device to keep
 
 
 class OwnKey(IntEnum):
@@ -100,6 +110,9 @@ class Status(IntEnum):
     HEADER_LIMIT = 12
     KEY_MISSING = 20
     KEY_REPLAYED = 23
+    KEY_STORE_FULL = 24
+    KEY_UNKNOWN = 25
+    ENCRYPT_ABSENT = 26
     STREAM_HEADER = 30
     STREAM_WRONG_KEY = 31
     STREAM_CONTEXT = 32
@@ -157,6 +170,9 @@ STATUS_SENTENCES = {
     "HEADER_LIMIT": "sealed file announces a size over the limit",
     "KEY_MISSING": "no key is provisioned in this slot",
     "KEY_REPLAYED": "key message answers no open challenge of this session",
+    "KEY_STORE_FULL": "the device keeps as many keys as it can",
+    "KEY_UNKNOWN": "the device keeps no key of this id",
+    "ENCRYPT_ABSENT": "this build of the TA encrypts no models",
     "STREAM_HEADER": "stream header is malformed",
     "STREAM_WRONG_KEY": "sealed with another key than provisioned",
     "STREAM_CONTEXT": "first segment is not authentic: other associated data, or altered",

@@ -30,6 +30,10 @@ REASONS = tuple(
     if flag not in (x509.ReasonFlags.remove_from_crl, x509.ReasonFlags.certificate_hold)
 )
 
+# A certificate policy (RFC 5280, section 4.2.1.4), of the arc that any UUID has (X.667): evidence
+# that was affirmed named this key. Of a certificate without it nobody has seen evidence.
+ATTESTED = x509.ObjectIdentifier("2.25.39794210331594484657139137837913101775")
+
 # After these the same key may be certified again: nothing is wrong with the key.
 _KEY_IS_GOOD = {"superseded", "affiliationChanged", "cessationOfOperation"}
 
@@ -132,10 +136,12 @@ class Authority:
         lifetime: timedelta | None,
         *,
         reuse: bool = False,
+        attested: bool = False,
     ) -> x509.Certificate:
         """A certificate for `key`, as long as the root at most; None: as long as the root.
 
-        With `reuse`, one that is valid and says the same is handed out again.
+        With `reuse`, one that is valid and says the same is handed out again. `attested` is said in
+        the certificate: see `ATTESTED`.
         """
         with self._ledger.locked():
             self._begin()
@@ -154,13 +160,14 @@ class Authority:
             same = [entry for entry in earlier if entry.subject == named and entry.valid(now)]
             if reuse and same:
                 return self._ledger.issued(same[-1])
-            certificate = self._build(subject, key, usage, lifetime, now)
+            certificate = self._build(subject, key, usage, lifetime, now, attested=attested)
             entry = Entry(
                 serial=f"{certificate.serial_number:x}",
                 subject=named,
                 key=digest,
                 not_after=int(certificate.not_valid_after_utc.timestamp()),
                 renews=same[-1].serial if same else None,
+                attested=attested,
             )
             self._ledger.add(certificate, entry)
             return certificate
@@ -172,10 +179,12 @@ class Authority:
         usage: x509.KeyUsage,
         lifetime: timedelta | None,
         now: datetime,
+        *,
+        attested: bool,
     ) -> x509.Certificate:
         root = self._ledger.certificate()
         end = root.not_valid_after_utc
-        return (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(root.subject)
@@ -192,8 +201,11 @@ class Authority:
                 ),
                 critical=False,
             )
-            .sign(self._ledger.key(), SHA256())
         )
+        if attested:
+            policies = x509.CertificatePolicies([x509.PolicyInformation(ATTESTED, None)])
+            builder = builder.add_extension(policies, critical=False)
+        return builder.sign(self._ledger.key(), SHA256())
 
     def issued(self) -> list[Entry]:
         return self._ledger.entries() if self._ledger.begun else []

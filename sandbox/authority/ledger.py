@@ -44,6 +44,7 @@ class Entry:
     renews: str | None = None  # serial of an earlier certificate for the same key and subject
     revoked_at: int | None = None
     reason: str | None = None
+    attested: bool = False
 
     @classmethod
     def from_json(cls, raw: object) -> Self:
@@ -51,7 +52,7 @@ class Entry:
             raise TypeError("an entry is no object")
         entry = cls(**raw)
         texts = (entry.serial, entry.subject, entry.key)
-        numbers = (entry.not_after, entry.revoked_at or 0)
+        numbers = (entry.not_after, entry.revoked_at or 0, entry.attested)
         if not all(isinstance(text, str) for text in texts) or not all(
             isinstance(number, int) for number in numbers
         ):

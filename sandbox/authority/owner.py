@@ -129,7 +129,8 @@ class OwnerAuthority(Authority):
         """A certificate for the key of a CSR.
 
         A CSR proves that its maker has the private key, and no more. `device` and `keys`, from an
-        attestation that was accepted, prove that this is a TA on that device.
+        attestation that was affirmed, prove that this is a TA on that device: with both, the
+        certificate says so (`ca.ATTESTED`).
         """
         request = read_request(csr)
         if device is not None and request.device != device:
@@ -139,9 +140,15 @@ class OwnerAuthority(Authority):
         if keys is not None and key_digest(request.key) not in map(key_digest, keys):
             raise CsrError("the request's key is none of those that the evidence names")
         usage = USAGES[request.label]
-        return self.sign(request.subject, request.key, usage, timedelta(days=days))
+        return self.sign(
+            request.subject,
+            request.key,
+            usage,
+            timedelta(days=days),
+            attested=device is not None and keys is not None,
+        )
 
 
 def issue(csr_pem: bytes) -> x509.Certificate:
-    """By this user's authority, which is made now if there is none."""
+    """By this user's authority, which is made now if there is none; nobody has seen evidence."""
     return OwnerAuthority().issue(csr_pem)

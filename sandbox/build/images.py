@@ -64,15 +64,18 @@ class BootImages:
     manifest: dict[str, Any]
 
 
-def prepare(cores: int, progress: Progress) -> BootImages:
-    """Everything that a boot with this many cores needs; from a warm cache, in milliseconds."""
+def prepare(cores: int, progress: Progress, *, encrypt_model: bool = False) -> BootImages:
+    """Everything that a boot with this many cores needs; from a warm cache, in milliseconds.
+
+    `encrypt_model`: with the inference TA that seals models, too (recipe.py).
+    """
     folders = {
         "firmware": recipe.trusted_firmware(progress),
         "optee-os": recipe.optee_os(cores, progress),
         "flash": _flash(cores, progress),
         "kernel": _kernel(progress),
         "base": _base(progress),
-        "applications": _applications(progress),
+        "applications": _applications(progress, encrypt_model=encrypt_model),
     }
     initrd = _joined("initrd", [folders["base"], folders["applications"]], progress)
     return BootImages(
@@ -80,11 +83,12 @@ def prepare(cores: int, progress: Progress) -> BootImages:
         folders["kernel"] / "Image",
         initrd,
         recipe.ta_dev_kit(progress),
-        recipe.symbols(cores, progress),
+        recipe.symbols(cores, progress, encrypt_model=encrypt_model),
         {
             "inputs": {e.name: e.version for e in sources.locked().inputs},
             "results": {name: folder.name for name, folder in folders.items()},
             "core_slots": recipe.core_slots(cores),
+            "encrypt_model": encrypt_model,
         },
     )
 
@@ -171,9 +175,9 @@ def _base(progress: Progress) -> Path:
     return store.result("guest-base", parts, build, progress, "assemble the guest's base")
 
 
-def _applications(progress: Progress) -> Path:
+def _applications(progress: Progress, *, encrypt_model: bool) -> Path:
     """Our TA, its client, our agent: apart, because they change often and the base does not."""
-    ta = recipe.inference_ta(progress)
+    ta = recipe.inference_ta(progress, encrypt_model=encrypt_model)
     client = recipe.client_application(progress)
     agent = recipe.agent(progress)
 

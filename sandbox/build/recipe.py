@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from sandbox import paths, process
 from sandbox.build import sources, store
@@ -133,13 +134,18 @@ def trusted_firmware(progress: Progress) -> Path:
     )
 
 
-def inference_ta(progress: Progress) -> Path:
-    """Our trusted application: a folder with `<uuid>.ta`, and the .elf for symbols."""
+def inference_ta(progress: Progress, *, encrypt_model: bool = False) -> Path:
+    """Our trusted application: a folder with `<uuid>.ta`, and the .elf for symbols.
+
+    `encrypt_model`: with the commands that seal models, which are not for production.
+    """
     kit = ta_dev_kit(progress)
     source = paths.project_dir() / "ta"
     libraries = {"LIBJPEG": "libjpeg-turbo", "CBOR": "tinycbor", "MUSL": "musl"}
     trees = {key: sources.unpacked(name, progress) for key, name in libraries.items()}
-    return _build_ta(source, "inference", kit, trees, progress)
+    # Said in either case: make would else take it from the environment.
+    options = {"CFG_CML_ENCRYPT_MODEL": "y" if encrypt_model else "n"}
+    return _build_ta(source, "inference", kit, trees, progress, options=options)
 
 
 def measuring_ta(progress: Progress) -> Path:
@@ -156,6 +162,8 @@ def _build_ta(
     trees: Mapping[str, Path],
     progress: Progress,
     others: Sequence[str] = (),
+    *,
+    options: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """`others`: folders that it takes sources from, beside its own and those of all TAs."""
     folders = (name, "core", "include", "third_party", *others)
@@ -164,6 +172,7 @@ def _build_ta(
         "dev kit": kit.parent.name,
         "libraries": {key: tree.name for key, tree in trees.items()},
         "tools": _tools(),
+        **({"options": dict(options)} if options else {}),
     }
 
     def build(work: store.Work) -> None:
@@ -171,6 +180,7 @@ def _build_ta(
         _make(
             source / name,
             {
+                **options,
                 "TA_DEV_KIT_DIR": os.fspath(kit),
                 "CROSS_COMPILE": CROSS,
                 "CROSS_COMPILE64": CROSS,
@@ -223,10 +233,10 @@ def model_report(progress: Progress) -> Path:
     return store.result("model-report", parts, build, progress, what) / "model-report"
 
 
-def symbols(cores: int, progress: Progress) -> dict[str, Path]:
+def symbols(cores: int, progress: Progress, *, encrypt_model: bool = False) -> dict[str, Path]:
     """The ELF files of what runs in the secure world, by the names of sandbox.machine.symbols."""
     optee = sorted((optee_os(cores, progress) / "symbols").glob("*.elf"))
-    ta = sorted(inference_ta(progress).glob("*.elf"))
+    ta = sorted(inference_ta(progress, encrypt_model=encrypt_model).glob("*.elf"))
     bl31 = trusted_firmware(progress) / "bl31.elf"
     files = (*optee, *ta, bl31)
     for path in files:

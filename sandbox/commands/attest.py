@@ -74,7 +74,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             if appraisal is not None:
                 described["appraisal"] = appraisal.as_json()
             print(json.dumps(described))
-            return 0 if appraisal is None or appraisal.affirming else UserError.exit_code
+            return 0 if appraisal is None or appraisal.good else UserError.exit_code
         console = Console(highlight=False)
         show.print_evidence(decode(token), console)
         if appraisal is not None:

@@ -13,7 +13,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Keys of trusted applications, and their certificates. Private keys never"
         " leave the secure world; the owner's certificate authority, made at first use, lives in"
         " the XDG state folder. docs/verifier.md has more.",
-        epilog="Example: sandbox keys issue signing.csr --out signing.pem",
+        epilog="Example: sandbox keys csr signing --out signing.csr",
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB", title="verbs")
     keys_device.add_verbs(verbs)

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from sandbox.authority import ca
+from sandbox.authority.manufacturer import Manufacturer
 from sandbox.authority.owner import CERTIFICATE_DAYS, CSR_MAX_BYTES, OwnerAuthority
 from sandbox.commands import verify_steps
 from sandbox.commands.context import Context
@@ -27,8 +28,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "issue",
         help="issue a certificate for a key that a TA asked for",
         description="Check a certificate signing request (PKCS#10) that a TA made, and issue an"
-        " X.509 certificate: key on P-256, signed by itself, device's UUID in the subject. With"
-        " --evidence only for a key that this evidence names, of a TA that the policy accepts."
+        " X.509 certificate: key on P-256, signed by itself, device's UUID in the subject. Only for"
+        " a key that the evidence names, of a TA that the policy affirms; the certificate has a"
+        " policy that says so. --unattested issues one without, to whoever has the key."
         " The same request again renews: the earlier certificate stays valid until it ends.",
         epilog="Example: sandbox keys issue signing.csr --out signing.pem --evidence token.cbor"
         " --nonce 00112233445566778899aabbccddeeff",
@@ -39,6 +41,12 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "--days", type=days, default=CERTIFICATE_DAYS, help=f"validity ({CERTIFICATE_DAYS})"
     )
     issuing.add_argument("--evidence", type=Path, metavar="FILE", help="evidence of the same TA")
+    issuing.add_argument(
+        "--unattested",
+        action="store_true",
+        help="issue without evidence: the request proves that its maker has the key, and not that"
+        " a TA has it",
+    )
     verify_steps.add_options(issuing)
     issuing.set_defaults(run=issue)
 
@@ -60,6 +68,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         description=f"Sign the revocation list anew, for {ca.CRL_DAYS} days, and print it in PEM.",
     )
     listing.add_argument("--out", type=Path, metavar="FILE", help="write the list here")
+    _add_manufacturer(listing)
     listing.set_defaults(run=crl)
 
     showing = verbs.add_parser(
@@ -70,23 +79,44 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     showing.add_argument("--issued", action="store_true", help="list the certificates issued")
     showing.add_argument("--json", action="store_true", help="print one JSON object")
+    _add_manufacturer(showing)
     showing.set_defaults(run=authority)
+
+
+def _add_manufacturer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--manufacturer",
+        action="store_true",
+        help="of this user's emulated manufacturer instead: for another's `sandbox verify`",
+    )
+
+
+def _authority(args: argparse.Namespace) -> ca.Authority:
+    return Manufacturer() if args.manufacturer else OwnerAuthority()
 
 
 def issue(args: argparse.Namespace, context: Context) -> int:
     csr = verify_steps.read_limited(args.csr, CSR_MAX_BYTES, "certificate signing request")
     device, keys = None, None
     if args.evidence is not None:
+        if args.unattested or args.no_revocation:
+            raise UserError(
+                "the certificate would say that its key was attested: --unattested and"
+                " --no-revocation do not go with --evidence"
+            )
         accepted = verify_steps.appraise(args, args.evidence, context.progress).accepted
         device = accepted.device
         keys = [key for key in (accepted.ta.wrapping_key, accepted.ta.signing_key) if key]
     elif args.nonce is not None:
         raise UserError("--nonce without --evidence: there is nothing that it would be compared to")
-    else:
-        print(
-            "sandbox: without --evidence, the request proves that its maker has the key, and not"
-            " that a TA has it",
-            file=sys.stderr,
+    elif not args.unattested:
+        raise UserError(
+            "a request proves that its maker has the key, and not that a TA has it",
+            (
+                "Name evidence of the same TA with --evidence and --nonce: `sandbox attest` asks"
+                " for it.",
+                "--unattested issues a certificate that does not say that its key was attested.",
+            ),
         )
     certificate = OwnerAuthority().issue(csr, days=args.days, device=device, keys=keys)
     _put(certificate.public_bytes(Encoding.PEM), args.out)
@@ -109,25 +139,32 @@ def revoke(args: argparse.Namespace, context: Context) -> int:
 
 def crl(args: argparse.Namespace, context: Context) -> int:
     del context
-    _put(OwnerAuthority().crl().public_bytes(Encoding.PEM), args.out)
+    _put(_authority(args).crl().public_bytes(Encoding.PEM), args.out)
     return 0
 
 
 def authority(args: argparse.Namespace, context: Context) -> int:
     del context
-    owner = OwnerAuthority()
-    pem = owner.certificate().public_bytes(Encoding.PEM).decode()
-    entries = owner.issued()
+    chosen = _authority(args)
+    pem = chosen.certificate().public_bytes(Encoding.PEM).decode()
+    entries = chosen.issued()
     if args.json:
         issued = [
-            {"serial": e.serial, "subject": e.subject, "not_after": e.not_after, "reason": e.reason}
+            {
+                "serial": e.serial,
+                "subject": e.subject,
+                "not_after": e.not_after,
+                "reason": e.reason,
+                "attested": e.attested,
+            }
             for e in entries
         ]
         print(json.dumps({"certificate": pem, "issued": issued}))
     elif args.issued:
         for entry in entries:
             state = f"revoked ({entry.reason})" if entry.revoked_at is not None else "issued"
-            print(f"{entry.serial:<40}  {state:<28}  {entry.subject}")
+            seen = "attested" if entry.attested else "-"
+            print(f"{entry.serial:<40}  {state:<28}  {seen:<8}  {entry.subject}")
         if not entries:
             print("nothing was issued")
     else:

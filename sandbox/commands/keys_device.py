@@ -20,6 +20,7 @@ from sandbox.machine import flash
 from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.owner import cose
+from sandbox.owner.client import TaKeys, Trust
 from sandbox.owner.service import Session
 
 SESSION = "keys"
@@ -30,6 +31,10 @@ _OF_THE_TA = {
 }
 _LABELS = (ATTESTATION_NAME, *_OF_THE_TA)
 _FORMATS = ("pem", "jwk", "cose")
+
+
+class RotationRefused(GuestError):
+    """The machine says that a key was replaced, and evidence does not."""
 
 
 def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -76,11 +81,14 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "rotate",
         help="replace a key pair of the TA by another",
         description="From now on the TA has another key of this name. What was wrapped to the old"
-        " one opens nowhere; results that it signed stay signed by it.",
+        " one opens nowhere; results that it signed stay signed by it. The TA's evidence is judged"
+        " before and after: the normal world, which carries the command, can withhold it, and is"
+        " found out then.",
     )
     rotating.add_argument(
         "label", choices=list(_OF_THE_TA), metavar="LABEL", help=", ".join(_OF_THE_TA)
     )
+    trust.add_options(rotating)
     rotating.set_defaults(run=rotate)
 
 
@@ -99,7 +107,10 @@ def _keys_of_ta(
 ) -> dict[str, ec.EllipticCurvePublicKey]:
     trusted = trust.of(machine, context.progress, args)
     with context.progress.step("evidence"), _session(machine) as session:
-        keys = trusted.keys_of(session)
+        return _of_the_ta(trusted.keys_of(session))
+
+
+def _of_the_ta(keys: TaKeys) -> dict[str, ec.EllipticCurvePublicKey]:
     return {"wrapping": keys.wrapping, "signing": keys.signing}
 
 
@@ -170,9 +181,31 @@ def csr(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
+def rotated(session: Session, trusted: Trust, label: str) -> ec.EllipticCurvePublicKey:
+    """The new key, from evidence: the answer to the command is the normal world's word."""
+    before = trusted.keys_of(session)
+    session.rotate(label)
+    after = trusted.keys_of(session)
+    if (after.device, after.code) != (before.device, before.code):
+        raise RotationRefused(
+            f"the {label} key's evidence before and after is not of one TA on one device",
+            "Nothing is known of the key that was to be replaced.",
+        )
+    old, new = (_of_the_ta(keys)[label] for keys in (before, after))
+    if cose.thumbprint(new) == cose.thumbprint(old):
+        raise RotationRefused(
+            f"the machine says that the {label} key was replaced, and evidence still has"
+            f" {cose.thumbprint(old).hex()}",
+            "The normal world has withheld the command: treat the key as being in use.",
+        )
+    return new
+
+
 def rotate(args: argparse.Namespace, context: Context) -> int:
-    with context.progress.step(f"another {args.label} key"), _session(context.machine()) as ta:
-        times = ta.rotate(args.label)
+    machine = context.machine()
+    trusted = trust.of(machine, context.progress, args)
+    with context.progress.step(f"another {args.label} key"), _session(machine) as session:
+        key = rotated(session, trusted, args.label)
     with context.progress.printing():
-        print(f"{args.label}: rotated {times} {'time' if times == 1 else 'times'}")
+        print(f"{args.label}: replaced, now {cose.thumbprint(key).hex()}")
     return 0

@@ -10,12 +10,11 @@ from pathlib import Path
 
 from sandbox.commands import trust
 from sandbox.commands.context import Context
-from sandbox.commands.watched import watched
-from sandbox.machine.boot import GUEST_SHARE
+from sandbox.commands.watched import serving
 from sandbox.machine.machine import Machine
 from sandbox.owner.client import owned_model, owners_key
 from sandbox.owner.sealed_file import check_name, name_from
-from sandbox.owner.service import Session, Stored
+from sandbox.owner.service import Stored
 from sandbox.owner.share import Share
 from sandbox.owner.vault import Record, Vault
 
@@ -65,7 +64,9 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         verb = verbs.add_parser(
             name,
             help=sentence,
-            description=f"{sentence[0].upper()}{sentence[1:]}. Only the owner of its key can.",
+            description=f"{sentence[0].upper()}{sentence[1:]}. It needs the key of the model. That"
+            " it was done is the normal world's word: it can withhold the command, and the model"
+            " stays as it was. What `sandbox detect --vault` uses is checked, whatever is told.",
         )
         verb.add_argument("name", metavar="NAME", help="what it is called")
         trust.add_options(verb)
@@ -74,11 +75,7 @@ def add_verbs(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
 
 @contextlib.contextmanager
 def _vault(machine: Machine) -> Iterator[Vault]:
-    with (
-        watched(machine),
-        machine.guest() as guest,
-        Session(Machine.service(guest), GUEST_SHARE) as session,
-    ):
+    with serving(machine) as session:
         vault = Vault(session, Share(machine.share), owners_key(), SESSION)
         try:
             yield vault

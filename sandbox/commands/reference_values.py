@@ -40,6 +40,11 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="for a machine with so many: one OP-TEE serves up to 8, another up to 16",
     )
+    parser.add_argument(
+        "--encrypt-model",
+        action="store_true",
+        help="of the inference TA that seals models (`sandbox up --encrypt-model`)",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--out", type=Path, metavar="FILE", help="write it to a file")
@@ -56,7 +61,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace, context: Context) -> int:
     if args.unsigned and args.corim is None:
         raise UserError("--unsigned without --corim: nothing would be signed")
-    values = built(args.cores or 1, context.progress, args.tas)
+    values = built(args.cores or 1, context.progress, args.tas, encrypt_model=args.encrypt_model)
     text = json.dumps(values.as_json(), indent=2)
     if args.corim is not None:
         # Imported late: most callers do without.
@@ -79,9 +84,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return 0
 
 
-def built(cores: int, progress: Progress, tas: Sequence[Path] = ()) -> ReferenceValues:
+def built(
+    cores: int, progress: Progress, tas: Sequence[Path] = (), *, encrypt_model: bool = False
+) -> ReferenceValues:
     """Of OP-TEE's core for a machine with so many cores, the inference TA, and others."""
-    return ReferenceValues(_core(cores, progress), (*_inference(progress), *others(tas, progress)))
+    inference = _inference(progress, encrypt_model=encrypt_model)
+    return ReferenceValues(_core(cores, progress), (*inference, *others(tas, progress)))
 
 
 def _core(cores: int, progress: Progress) -> core.CoreValue:
@@ -89,8 +97,8 @@ def _core(cores: int, progress: Progress) -> core.CoreValue:
     return core.measure(built / "core" / "tee-pager_v2.bin", built / "symbols" / "core.elf")
 
 
-def _inference(progress: Progress) -> Iterator[TaValue]:
-    for path in sorted(recipe.inference_ta(progress).glob("*.ta")):
+def _inference(progress: Progress, *, encrypt_model: bool) -> Iterator[TaValue]:
+    for path in sorted(recipe.inference_ta(progress, encrypt_model=encrypt_model).glob("*.ta")):
         yield _value(path, "inference")
 
 

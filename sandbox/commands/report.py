@@ -8,6 +8,7 @@ from typing import Any
 from sandbox.machine.folder import Record, Stage, World
 from sandbox.machine.machine import Machine, State, Status
 
+SEALS_MODELS = "its TA seals models, too: not for production"
 # What each stage of a start is, for whoever reads the table.
 STAGES = {
     "images": "inputs and builds, from the cache or made now",
@@ -45,6 +46,7 @@ def as_json(machine: Machine, status: Status) -> dict[str, Any]:
         "qemu_pid": record.qemu.pid if record and record.qemu else None,
         "ssh_port": up.ssh_port if up else None,
         "ta": up.ta if up else None,
+        "encrypt_model": up.encrypt_model if up else None,
         "images": record.images if record else None,
         "stages": stages_as_json(up.stages) if up else None,
         "paths": {
@@ -109,6 +111,8 @@ def as_text(machine: Machine, status: Status) -> str:
         if record.ta:
             cpu = " ".join(record.ta.get("cpu", ()))
             rows.append(("ta", f"version {record.ta.get('version', '?')}, CPU {cpu or 'plain'}"))
+        if record.encrypt_model:
+            rows.append(("", SEALS_MODELS))
         rows.append(("folder", str(folder.path)))
         rows.append(("share", str(folder.share)))
         rows += [("image", path) for path in record.images.values()]

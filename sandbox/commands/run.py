@@ -11,15 +11,12 @@ from sandbox.build import recipe
 from sandbox.commands import trust
 from sandbox.commands.context import Context
 from sandbox.commands.detect import worker_count
-from sandbox.commands.watched import watched
-from sandbox.machine.boot import GUEST_SHARE
-from sandbox.machine.machine import Machine
+from sandbox.commands.watched import serving
 from sandbox.model import arrays, report
 from sandbox.model.arrays import Array
 from sandbox.model.report import Cpu, Report, Tensor
 from sandbox.owner.client import Client, owned_model
 from sandbox.owner.results import TensorResult
-from sandbox.owner.service import Session
 from sandbox.owner.share import Share
 
 SESSION = "run"
@@ -56,6 +53,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="inputs and outputs are real numbers: quantise and dequantise them by the model's"
         " scales and zero points",
     )
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    add_options(parser)
+    parser.set_defaults(run=run)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Of whoever runs a model on arrays."""
     parser.add_argument(
         "--workers",
         type=worker_count,
@@ -63,9 +67,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help="how many cores may work on it (all)",
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON object")
     trust.add_options(parser)
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -78,11 +80,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     machine = context.machine()
     timings_ms: dict[str, float] = {}
     trusted = trust.of(machine, context.progress, args)
-    with (
-        watched(machine),
-        machine.guest() as guest,
-        Session(Machine.service(guest), GUEST_SHARE) as session,
-    ):
+    with serving(machine) as session:
         client = Client(session, Share(machine.share), model, trusted, workers=args.workers)
         with context.progress.step("keys and model"):
             client.prepare(SESSION)

@@ -49,13 +49,20 @@ class Verified:
 
     def keys_of(self, session: Session) -> TaKeys:
         appraisal = self.appraise(session)
-        challenge = appraisal.accepted.ta.challenge
+        evidence = appraisal.accepted
+        challenge = evidence.ta.challenge
         if challenge is None:
             raise KeyRefused(
                 "the evidence names no challenge for keys",
                 "Only evidence that the inference TA asked for does.",
             )
-        return TaKeys(appraisal.wrapping_key, appraisal.signing_key, challenge)
+        return TaKeys(
+            appraisal.wrapping_key,
+            appraisal.signing_key,
+            challenge,
+            evidence.device,
+            evidence.ta_code.measurement,
+        )
 
     def check_model(self, digest: bytes) -> None:
         models = self.verifier.policy.models
@@ -73,7 +80,8 @@ class Believed:
         wrapping, signing = (
             cose.decode_key(session.own_key(name)) for name in ("wrapping", "signing")
         )
-        return TaKeys(wrapping, signing, session.info().challenge)
+        info = session.info()
+        return TaKeys(wrapping, signing, info.challenge, info.device, None)
 
     def check_model(self, digest: bytes) -> None:
         pass
@@ -89,7 +97,11 @@ def verifier(
     """With what the sources build for this machine, unless a file says otherwise."""
     record = machine.status().record
     return verify_steps.make_verifier(
-        policy_file, reference_file, progress, cores=record.cores if record is not None else 1
+        policy_file,
+        reference_file,
+        progress,
+        cores=record.cores if record is not None else 1,
+        encrypt_model=record is not None and record.encrypt_model,
     )
 
 

@@ -36,6 +36,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         metavar="N",
         help=f"cores of the machine, 1 to {qemu_v8.MAX_CORES} (default: the host's, 2 to 8)",
     )
+    parser.add_argument(
+        "--encrypt-model",
+        action="store_true",
+        help="with a TA that seals models, for `sandbox encrypt-model --in-ta`: it has another"
+        " measurement and other keys, and is not for production",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(run=run)
 
@@ -43,6 +49,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace, context: Context) -> int:
     machine = context.machine()
     cores = args.cores or qemu_v8.default_cores()
+    encrypt_model = args.encrypt_model
     before = machine.status()
     if before.state is State.UP and before.record is not None:
         if args.cores not in (None, before.record.cores):
@@ -51,10 +58,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
                 f"`sandbox down`, then `sandbox up --cores {args.cores}`.",
             )
         cores = before.record.cores
+        if args.encrypt_model and not before.record.encrypt_model:
+            raise UserError(
+                f"machine {machine.name!r} is up already, with a TA that seals no models",
+                "`sandbox down`, then `sandbox up --encrypt-model`.",
+            )
+        encrypt_model = before.record.encrypt_model
     if before.remark:
         context.progress.note(before.remark)
     began = time.monotonic()
-    prepared = images.prepare(cores, context.progress)
+    prepared = images.prepare(cores, context.progress, encrypt_model=encrypt_model)
     preparing = Stage("images", round(time.monotonic() - began, 3))
     with explaining(machine):
         status, started = machine.up(
@@ -63,6 +76,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             memory_mib=context.config.memory_mib,
             timeout_s=context.config.boot_timeout_s,
             progress=context.progress,
+            encrypt_model=encrypt_model,
         )
     # As a factory does it, which knows the key of the device that it makes.
     ensure_endorsed(flash.hardware_unique_key(machine.folder.flash))
@@ -86,6 +100,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         print(f"machine {machine.name!r} is up already")
         if not status.answers:
             print("It does not answer: see `sandbox logs`; `sandbox down` ends it.")
+    if status.record.encrypt_model:
+        print(report.SEALS_MODELS)
     if outdated:
         print(
             "It was booted from other images than the sources would give now;"

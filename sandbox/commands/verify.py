@@ -21,7 +21,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="judge evidence of a device and its TA",
         description="Appraise evidence (an Entity Attestation Token): its form, the certificate"
         " of the attestation key, the signature, the challenge, and what the token says, by"
-        " reference values and a policy. Prints one line a check; exits with 0 only if all hold."
+        " reference values and a policy. Prints one line a check; exits with 0 only if all hold"
+        " (but for what --no-revocation leaves out)."
         " docs/verifier.md has more.",
         epilog="Examples: sandbox verify token.cbor --nonce 00112233445566778899aabbccddeeff"
         " --reference reference.json --ear result.jwt; sandbox verify token.cbor --show;"
@@ -105,7 +106,7 @@ def _judge(args: argparse.Namespace, context: Context) -> int:
         if args.json:
             # The whole answer, also of a refusal, is this object.
             print(json.dumps(appraisal.as_json()))
-            return 0 if appraisal.affirming else UserError.exit_code
+            return 0 if appraisal.good else UserError.exit_code
         show.print_appraisal(appraisal, Console(highlight=False))
     appraisal.raise_for_status()
     return 0

@@ -63,7 +63,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="PEM: manufacturers that are trusted (this user's emulated one)",
     )
     parser.add_argument(
-        "--crl", type=Path, metavar="FILE", help="PEM: revocation list of the manufacturer"
+        "--crl",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="PEM: revocation list of the manufacturer (this user's own, for its own devices);"
+        " needed with --root, and once more for each other issuer in --chain",
+    )
+    parser.add_argument(
+        "--no-revocation",
+        action="store_true",
+        help="do not ask whether the certificate was taken back: the appraisal warns, and does"
+        " not affirm",
     )
 
 
@@ -91,14 +103,17 @@ def read_evidence(path: Path) -> bytes:
     return read_limited(path, TOKEN_MAX_BYTES, "evidence")
 
 
-def reference_values(path: Path | None, progress: Progress, cores: int = 1) -> Reference:
-    """`cores`: of the machine, if the local build is compared with."""
+def reference_values(
+    path: Path | None, progress: Progress, cores: int = 1, *, encrypt_model: bool = False
+) -> Reference:
+    """`cores`, `encrypt_model`: of the machine, if the local build is compared with."""
     if path is not None:
         return Reference.load(path)
     # Imported late: it knows how everything is built.
     from sandbox.commands import reference_values as local
 
-    return Reference.from_json(json.dumps(local.built(cores, progress).as_json()))
+    built = local.built(cores, progress, encrypt_model=encrypt_model)
+    return Reference.from_json(json.dumps(built.as_json()))
 
 
 def make_policy(path: Path | None, reference: Reference) -> Policy:
@@ -112,28 +127,30 @@ def make_verifier(
     reference_file: Path | None,
     progress: Progress,
     root: Path | None = None,
-    crl: Path | None = None,
+    crl_files: Sequence[Path] = (),
     *,
+    no_revocation: bool = False,
     cores: int = 1,
+    encrypt_model: bool = False,
 ) -> Verifier:
     """By the files named, and otherwise by what this user's sandbox has."""
-    reference = reference_values(reference_file, progress, cores)
+    reference = reference_values(reference_file, progress, cores, encrypt_model=encrypt_model)
     manufacturer = Manufacturer()
 
     def endorsements(device: uuid.UUID) -> Sequence[x509.Certificate]:
         found = manufacturer.endorsement(device)
         return [] if found is None else [found]
 
-    own = root is None
-    crls = [manufacturer.crl()] if own else []
-    if crl is not None:
-        crls.append(chain.load_crl(crl))
+    if no_revocation and crl_files:
+        raise UserError("--crl and --no-revocation: one of them says what is wanted")
+    crls = [manufacturer.crl()] if root is None else []
+    crls += map(chain.load_crl, crl_files)
     return Verifier(
         make_policy(policy_file, reference),
         reference,
         [manufacturer.certificate()] if root is None else chain.load_certificates(root),
         endorsements=endorsements,
-        crls=crls,
+        crls=None if no_revocation else crls,
         clock=lambda: datetime.now(UTC),
     )
 
@@ -144,6 +161,13 @@ def appraise(args: argparse.Namespace, evidence: Path, progress: Progress) -> Ap
             "without the challenge, evidence may be of any age",
             "Name it with --nonce; `sandbox verify --show` prints evidence without judging it.",
         )
-    verifier = make_verifier(args.policy, args.reference, progress, args.root, args.crl)
+    verifier = make_verifier(
+        args.policy,
+        args.reference,
+        progress,
+        args.root,
+        args.crl,
+        no_revocation=args.no_revocation,
+    )
     certificates = chain.load_certificates(args.chain) if args.chain is not None else None
     return verifier.appraise(read_evidence(evidence), args.nonce, chain=certificates)

@@ -19,11 +19,27 @@ from sandbox.machine.machine import Machine
 
 if TYPE_CHECKING:
     from sandbox.machine.console import ConsoleAlarm, Trouble, Watch
+    from sandbox.owner.service import Session
 
 # How often the consoles are looked at for what ends the machine.
 _TICK_S = 0.5
 # Of one alarm: the first is the cause, more are rarely read.
 _EXPLAINED_LIMIT = 4
+
+
+@contextlib.contextmanager
+def serving(machine: Machine) -> "Iterator[Session]":
+    """The client application of a machine that is watched."""
+    # Imported late: most verbs that watch a machine do without.
+    from sandbox.machine.boot import GUEST_SHARE
+    from sandbox.owner.service import Session
+
+    with (
+        watched(machine),
+        machine.guest() as guest,
+        Session(Machine.service(guest), GUEST_SHARE) as session,
+    ):
+        yield session
 
 
 def add_allow(parser: argparse.ArgumentParser) -> None:

@@ -78,6 +78,7 @@ class Record:
     stages: tuple[Stage, ...] = ()
     ta: dict[str, Any] = field(default_factory=dict)  # what the TA says about itself
     recorder: ProcessId | None = None  # of the consoles: see recorder.py
+    encrypt_model: bool = False  # its inference TA seals models, too: not for production
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1) + "\n"

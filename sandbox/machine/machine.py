@@ -79,10 +79,12 @@ class Machine:
         memory_mib: int,
         timeout_s: float,
         progress: "Progress",
+        encrypt_model: bool = False,
     ) -> tuple[Status, bool]:
         """Start it, unless it is up already: then, and only then, the second value is False.
 
-        Interrupted or failed, it leaves no process and no file but the logs.
+        Interrupted or failed, it leaves no process and no file but the logs. `encrypt_model`:
+        whether the images have a TA that seals models, for the record.
         """
         self.folder.create()
         # Another `up` of this machine may take all of its time; then ours has nothing to do.
@@ -102,6 +104,7 @@ class Machine:
                     qemu=self._qemu,
                     cores=cores,
                     memory_mib=memory_mib,
+                    encrypt_model=encrypt_model,
                     deadline=Deadline(timeout_s),
                     step=step,
                     end=self._end,

@@ -39,6 +39,7 @@ def up(
     qemu: str,
     cores: int,
     memory_mib: int,
+    encrypt_model: bool,
     deadline: Deadline,
     step: Step,
     end: Callable[[Record | None], None],
@@ -60,6 +61,7 @@ def up(
         acceleration=qemu_v8.ACCELERATION,
         images=qemu_v8.image_paths(images),
         started_at=time.time(),
+        encrypt_model=encrypt_model,
     )
     with _undone(end) as latest, contextlib.ExitStack() as ours:
         consoles = {

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sandbox.errors import HostError, UserError
-from sandbox.model.report import Tensor
 from sandbox.model.schema import type_name
 
 Array = npt.NDArray[Any]
@@ -37,6 +36,21 @@ class Described(Protocol):
     def dims(self) -> tuple[int, ...]: ...
     @property
     def data(self) -> bytes: ...
+
+
+class Port(Protocol):
+    """An input or an output: of a report (report.Tensor), or as the TA describes it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def scale(self) -> float: ...
+    @property
+    def zero_point(self) -> int: ...
 
 
 def load(words: Sequence[str]) -> dict[str, Array]:
@@ -72,7 +86,7 @@ def _read(path: Path, name: str) -> dict[str, Array]:
             raise UserError(f"{path} is damaged: {error}") from error
 
 
-def inputs(tensors: Sequence[Tensor], arrays: Mapping[str, Array], *, dequantize: bool) -> bytes:
+def inputs(tensors: Sequence[Port], arrays: Mapping[str, Array], *, dequantize: bool) -> bytes:
     """All of a model's inputs, in its order, one after another, as the TA takes them."""
     if list(arrays) == [""] and len(tensors) == 1:
         arrays = {tensors[0].name: arrays[""]}
@@ -87,7 +101,7 @@ def inputs(tensors: Sequence[Tensor], arrays: Mapping[str, Array], *, dequantize
     return b"".join(part.tobytes() for part in parts)
 
 
-def _input(tensor: Tensor, array: Array, dequantize: bool) -> Array:
+def _input(tensor: Port, array: Array, dequantize: bool) -> Array:
     dtype = _dtype(tensor.type)
     if dequantize and tensor.scale and array.dtype.kind in "fiu":
         array = _quantised(array.astype(np.float64), tensor, dtype)
@@ -112,7 +126,7 @@ def _dtype(type_: str) -> np.dtype[Any]:
     return np.dtype(_TYPES[type_])
 
 
-def _quantised(array: Array, tensor: Tensor, dtype: np.dtype[Any]) -> Array:
+def _quantised(array: Array, tensor: Port, dtype: np.dtype[Any]) -> Array:
     if not np.isfinite(array).all():
         raise UserError(f"input {tensor.name!r} has values that are not finite")
     limits = np.iinfo(dtype)
@@ -121,7 +135,7 @@ def _quantised(array: Array, tensor: Tensor, dtype: np.dtype[Any]) -> Array:
 
 
 def outputs(
-    tensors: Sequence[Tensor], described: Sequence[Described], *, dequantize: bool
+    tensors: Sequence[Port], described: Sequence[Described], *, dequantize: bool
 ) -> dict[str, Array]:
     """By name; names that come twice get a number."""
     if len(tensors) != len(described):
@@ -135,9 +149,7 @@ def outputs(
             )
         array = np.frombuffer(output.data, dtype.newbyteorder("<")).reshape(output.dims)
         if dequantize and tensor.scale:
-            array = ((array.astype(np.float64) - tensor.zero_point) * tensor.scale).astype(
-                np.float32
-            )
+            array = dequantised(array, tensor.scale, tensor.zero_point)
         name = tensor.name
         for number in range(2, 2 + len(tensors)):
             if name not in found:
@@ -145,6 +157,37 @@ def outputs(
             name = f"{tensor.name}_{number}"
         found[name] = array
     return found
+
+
+def dequantised(array: Array, scale: float, zero_point: int) -> Array:
+    return ((array.astype(np.float64) - zero_point) * scale).astype(np.float32)
+
+
+def real_output(output: Described, scale: float, zero_point: int) -> Array:
+    """As real numbers, by what the TA says of it alone."""
+    dtype = _dtype(type_name(output.type))
+    array = np.frombuffer(output.data, dtype.newbyteorder("<")).reshape(output.dims)
+    return dequantised(array, scale, zero_point) if scale else array
+
+
+def from_pixels(tensor: Port, pixels: Array, limits: tuple[float, float] | None) -> bytes:
+    """An input of 8-bit `pixels` of its shape, which stand for real numbers.
+
+    `limits`: what black and white are. Without: 0 and 1, or for types of 8 bits the least and the
+    most that they have, whatever these stand for.
+    """
+    dtype = _dtype(tensor.type)
+    if dtype.itemsize == 1 and limits is None:
+        return (pixels.astype(np.int16) + np.iinfo(dtype).min).astype(dtype).tobytes()
+    low, high = limits if limits is not None else (0.0, 1.0)
+    real = low + pixels.astype(np.float64) * ((high - low) / 255)
+    if tensor.scale and dtype.kind in "iu":
+        return np.ascontiguousarray(
+            _quantised(real, tensor, dtype), dtype.newbyteorder("<")
+        ).tobytes()
+    if dtype.kind != "f":
+        raise UserError(f"an input of type {tensor.type} without a scale takes no pictures")
+    return np.ascontiguousarray(real, dtype.newbyteorder("<")).tobytes()
 
 
 def check_output(path: Path) -> None:

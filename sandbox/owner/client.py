@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
 
 from sandbox import paths
-from sandbox.errors import SandboxError, UserError
+from sandbox.errors import GuestError, SandboxError, UserError
 from sandbox.owner import keys, results, sealed_file
+from sandbox.owner.description import Description, open_description
 from sandbox.owner.results import Result, TensorResult
-from sandbox.owner.sealed_file import Sealed
+from sandbox.owner.sealed_file import Header, Sealed, SealedFileError
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
-from sandbox.tee_abi import TENSORS_MAX_BYTES
+from sandbox.tee_abi import MODEL_SOURCE_BYTES, TENSORS_MAX_BYTES, Kind
 
 RESULT_MAX_BYTES = 1 << 16
 
@@ -44,6 +46,10 @@ class Model:
         return sealed_file.seal_model(self.key, self.data, name=name, version=self.version).data
 
 
+class OtherDevice(GuestError):
+    """The evidence is of another device than the normal world had named, or than was expected."""
+
+
 class NotStored(UserError):
     """The device's vault has not the model that its owner has put there."""
 
@@ -55,6 +61,30 @@ class StoredModel:
     name: str
     version: int
     digest: bytes
+    device: UUID
+
+
+@dataclass(frozen=True)
+class SealedModel:
+    """A model's sealed file. Without its key, the device has to keep that."""
+
+    name: str
+    data: bytes
+    key: bytes | None = None
+
+    def __post_init__(self) -> None:
+        header = Header.unpack(self.data)
+        if header.kind is not Kind.MODEL:
+            raise SealedFileError(f"{self.name} is a sealed {header.kind.name.lower()}, no model")
+        if self.key is not None and sealed_file.key_id(self.key) != header.key_id:
+            raise SealedFileError(
+                f"{self.name} is sealed with another key: {header.key_id.hex()} is its id",
+                "Name the file of that key.",
+            )
+
+    @functools.cached_property
+    def header(self) -> Header:
+        return Header.unpack(self.data)
 
 
 def owners_key() -> bytes:
@@ -92,7 +122,16 @@ class TaKeys:
 
     wrapping: PublicKey
     signing: PublicKey
-    challenge: bytes  # of the session, for the first key
+    challenge: bytes  # of the session, for the next key
+    device: UUID
+    code: bytes | None  # its measurement; None: nobody has judged it
+
+    def expect_device(self, device: UUID) -> None:
+        if self.device != device:
+            raise OtherDevice(
+                f"the TA is on device {self.device}, and not on {device}",
+                "The normal world named another device, or leads to another.",
+            )
 
 
 class Trust(Protocol):
@@ -112,7 +151,7 @@ class Client:
         self,
         session: Session,
         share: Share,
-        model: Model | StoredModel,
+        model: Model | StoredModel | SealedModel,
         trust: Trust,
         *,
         workers: int = 0,
@@ -123,34 +162,63 @@ class Client:
         self._workers = workers
         self._share = share
         self._model = model
+        # Of a sealed model the TA says it, signed.
+        self._digest = b"" if isinstance(model, SealedModel) else model.digest
         # Fresh for each session: what was sealed for another opens with no key of this one.
         self._data_key = keys.new_key()
         self._sequence = itertools.count(1)
         self._signer: PublicKey | None = None
 
-    def prepare(self, name: str) -> None:
-        self._trust.check_model(self._model.digest)
+    def prepare(self, name: str) -> Description | None:
+        """What the TA says of a sealed model; of others, nothing that is not known."""
+        if not isinstance(self._model, SealedModel):
+            self._trust.check_model(self._model.digest)
         info = self._session.attach(name)
         self._session.workers(self._workers)
+        ta = self._trusted(name)
+        self._provision(keys.Slot.DATA, self._data_key, ta)
+        if isinstance(self._model, SealedModel):
+            if self._model.key is not None:
+                ta = self._trusted(name)
+                self._provision(keys.Slot.MODEL, self._model.key, ta)
+            return self._load_sealed(self._model, ta)
+        if info.model_digest == self._model.digest:
+            return None
+        if isinstance(self._model, StoredModel):
+            self._load_stored(self._model)
+            return None
+        # Judged again: the challenge that the normal world tells now may be another session's.
+        self._provision(keys.Slot.MODEL, self._model.key, self._trusted(name))
+        self._load(self._model.sealed)
+        return None
+
+    def _load(self, sealed: bytes) -> None:
+        path = self._share.put(sealed, "model")
+        try:
+            self._session.load_model(path)
+        finally:
+            self._share.drop(path)
+
+    def _trusted(self, name: str) -> TaKeys:
+        """The TA as it is judged now; for one key."""
         try:
             ta = self._trust.keys_of(self._session)
+            if isinstance(self._model, StoredModel):
+                ta.expect_device(self._model.device)
         except SandboxError:
             # The next one is to meet the TA that is there then, and not this one again.
             self._session.close_session(name)
             raise
         self._signer = ta.signing
-        challenge = self._provision(keys.Slot.DATA, self._data_key, ta.wrapping, ta.challenge)
-        if info.model_digest == self._model.digest:
-            return
-        if isinstance(self._model, StoredModel):
-            self._load_stored(self._model)
-            return
-        self._provision(keys.Slot.MODEL, self._model.key, ta.wrapping, challenge)
-        path = self._share.put(self._model.sealed, "model")
-        try:
-            self._session.load_model(path)
-        finally:
-            self._share.drop(path)
+        return ta
+
+    def _load_sealed(self, model: SealedModel, ta: TaKeys) -> Description:
+        self._load(model.data)
+        source = model.data[:MODEL_SOURCE_BYTES]
+        description = open_description(self._session.describe(), ta.signing, source)
+        self._trust.check_model(description.digest)
+        self._digest = description.digest
+        return description
 
     def _load_stored(self, model: StoredModel) -> None:
         """What the normal world tells is tried, and what came of it is looked at."""
@@ -165,11 +233,10 @@ class Client:
         if self._session.load_stored(found.file) != model.digest:
             raise NotStored(f"the vault's file of {model.name} holds another model")
 
-    def _provision(self, slot: keys.Slot, key: bytes, to: PublicKey, challenge: bytes) -> bytes:
-        """The next challenge."""
-        path = self._share.put(keys.wrap(key, slot, to, challenge), "key")
+    def _provision(self, slot: keys.Slot, key: bytes, to: TaKeys) -> None:
+        path = self._share.put(keys.wrap(key, slot, to.wrapping, to.challenge), "key")
         try:
-            return self._session.provision(slot.name.lower(), path)
+            self._session.provision(slot.name.lower(), path)
         finally:
             self._share.drop(path)
 
@@ -180,7 +247,7 @@ class Client:
             photo,
             score_threshold=threshold,
             sequence=next(self._sequence),
-            model_digest=self._model.digest,
+            model_digest=self._digest,
         )
         answer = self._ask(sealed, RESULT_MAX_BYTES, timer)
         result = results.open_result(self._data_key, sealed, answer, self._signer)
@@ -194,7 +261,7 @@ class Client:
             self._data_key,
             inputs,
             sequence=next(self._sequence),
-            model_digest=self._model.digest,
+            model_digest=self._digest,
         )
         answer = self._ask(sealed, TENSORS_MAX_BYTES + RESULT_MAX_BYTES, timer)
         result = results.open_tensor_result(self._data_key, sealed, answer, self._signer)

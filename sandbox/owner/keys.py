@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,6 +14,10 @@ from sandbox.owner.sealed_file import KEY_BYTES
 from sandbox.tee_abi import KeySlot
 
 Slot = KeySlot
+
+
+class KeyFileError(UserError):
+    """A key file cannot be used, or cannot be made."""
 
 
 def new_key() -> bytes:
@@ -46,5 +51,42 @@ def kept_key(path: Path) -> bytes:
         raise UserError(
             f"{path} holds {len(key)} bytes, not a key of {KEY_BYTES}",
             "Move it away: a new one is made, and what was sealed with the old one stays shut.",
+        )
+    return key
+
+
+def make_key_file(path: Path) -> bytes:
+    """A new key in a new file, which only this user can read."""
+    key = new_key()
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError as error:
+        raise KeyFileError(
+            f"{path} exists already", "A key that is overwritten opens nothing any more."
+        ) from error
+    except OSError as error:
+        raise KeyFileError(f"cannot write {path}: {error.strerror}") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(key)
+    return key
+
+
+def read_key_file(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            key = file.read(KEY_BYTES + 1)
+    except OSError as error:
+        raise KeyFileError(f"cannot read {path}: {error.strerror}") from error
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyFileError(
+            f"others than its owner may use the key in {path}",
+            f"`chmod 600 {path}`, if nobody has read it by now; else make another key.",
+        )
+    if len(key) != KEY_BYTES:
+        more = "more" if len(key) > KEY_BYTES else str(len(key))
+        raise KeyFileError(
+            f"{path} is no key: it has {more} bytes, not {KEY_BYTES}",
+            "`sandbox store-key --new FILE` makes one.",
         )
     return key

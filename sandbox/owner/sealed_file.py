@@ -231,6 +231,14 @@ def name_from(text: str) -> str:
     return name or "model"
 
 
+def open_model(key: bytes, data: bytes) -> bytes:
+    """The model in a sealed file."""
+    header = Header.unpack(data)
+    if header.kind is not Kind.MODEL:
+        raise SealedFileError(f"a sealed {header.kind.name.lower()} is no model")
+    return open_stream(key, data[:HEADER_BYTES], data[HEADER_BYTES:])
+
+
 def seal_model(key: bytes, tflite: bytes, *, name: str = "model", version: int = 1) -> Sealed:
     """`version`: from 1."""
     subject = check_name(name).encode().ljust(DIGEST_BYTES, b"\0")

@@ -245,6 +245,26 @@ class Session:
     def activate(self, name: str) -> None:
         self._call("activate", name, timeout_s=60.0)
 
+    def stored_keys(self) -> list[bytes]:
+        """Ids of the keys that the device keeps, as the normal world tells."""
+        reply = self._call("keys", timeout_s=60.0)
+        try:
+            return [bytes.fromhex(each) for each in reply["keys"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise GuestError(f"the client application's reply makes no sense: {reply}") from error
+
+    def forget(self, identity: bytes) -> None:
+        """The device keeps the key of this id no more."""
+        self._call("forget", identity.hex(), timeout_s=60.0)
+
+    def describe(self) -> bytes:
+        """What the loaded model takes, COSE_Sign1; nobody has checked it."""
+        return self._octets("description", "describe")
+
+    def encrypt(self, plain: Path, sealed: Path) -> None:
+        """`plain`: a header and what it announces. `sealed` is then in the share."""
+        self._call("encrypt", self._path(plain), self._path(sealed), timeout_s=120.0)
+
     def workers(self, count: int) -> None:
         """How many cores may work on a photo of this connection's from now on; 0: all."""
         self._call("workers", str(count))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The model owner's side of a device's vault: models that stay there, and what was put there.
 
-What is in a vault the normal world tells (`Session.models`). What ought to be there is in a record
-of this user's own, a file for each device: a model is used by the digest that is in the record.
+What is in a vault the normal world tells (`Session.models`), and that something was done there: it
+can withhold a command. What ought to be there is in a record of this user's own, a file for each
+device: a model is used by the digest that is in the record.
 """
 
 import dataclasses
@@ -46,7 +47,9 @@ class Record:
             if fields["format"] != _FORMAT:
                 raise ValueError(f"format {fields['format']!r}")
             models = [
-                StoredModel(entry["name"], int(entry["version"]), bytes.fromhex(entry["sha256"]))
+                StoredModel(
+                    entry["name"], int(entry["version"]), bytes.fromhex(entry["sha256"]), device
+                )
                 for entry in fields["models"]
             ]
             return cls(path, {model.name: model for model in models}, fields["active"])
@@ -136,6 +139,7 @@ class Vault:
 
     @property
     def device(self) -> UUID:
+        """On the normal world's word, until `authorize` has compared it with evidence."""
         return self._info.device
 
     def is_own(self, stored: Stored) -> bool:
@@ -145,8 +149,9 @@ class Vault:
         return self._session.models()
 
     def authorize(self, trust: Trust) -> None:
-        """The TA gets the owner's key, if it is trusted."""
+        """The TA gets the owner's key, if it is trusted, and on the device of the record."""
         ta = trust.keys_of(self._session)
+        ta.expect_device(self.device)
         path = self._share.put(
             keys.wrap(self._key, keys.Slot.MODEL, ta.wrapping, ta.challenge), "key"
         )
@@ -161,7 +166,7 @@ class Vault:
             self._session.store(path)
         finally:
             self._share.drop(path)
-        made = StoredModel(model.name, model.version, model.digest)
+        made = StoredModel(model.name, model.version, model.digest, self.device)
         self._note(lambda record: record.with_model(made))
         return made
 

@@ -18,6 +18,8 @@ from sandbox.verifier.evidence import Evidence
 class Verdict(StrEnum):
     PASS = "pass"
     FAIL = "fail"
+    # The relying party has said that it goes without.
+    WARN = "warning"
     NOT_JUDGED = "not judged"
 
 
@@ -34,8 +36,19 @@ class Tier(IntEnum):
         return self.name.lower()
 
 
+def tier_of(value: int) -> Tier:
+    """AR4SI, section 2.3.2: -1 to 1, then 2 to 31 and -2 to -32, and so on."""
+    rank = value if value >= -1 else max(Tier.AFFIRMING, -value - 1)
+    return [tier for tier in Tier if tier <= max(rank, 0)][-1]
+
+
 class Trust(IntEnum):
-    """Of trustworthiness claims, AR4SI section 2.3.4; what a value means depends on the claim."""
+    """Of trustworthiness claims, AR4SI section 2.3.4; what a value means depends on the claim.
+
+    A negative value has a reason of the verifier's own, in the tiers as the positive ones.
+    """
+
+    REVOCATION_UNKNOWN = -33
 
     UNEXPECTED_EVIDENCE = 1
     APPROVED = 2
@@ -43,6 +56,10 @@ class Trust(IntEnum):
     CONTRAINDICATED = 96
     UNRECOGNIZED = 97
     CRYPTO_FAILED = 99
+
+    @property
+    def tier(self) -> Tier:
+        return tier_of(self)
 
 
 # Claims of the vector that this verifier makes. It makes none about hardware but that it is not
@@ -76,7 +93,7 @@ class Check:
 @dataclass(frozen=True)
 class Appraisal:
     checks: tuple[Check, ...]
-    vector: dict[str, int]
+    vector: dict[str, Trust]
     policy_id: str
     at: datetime
     # None: the bytes could not be decoded. Its claims are as good as the checks say.
@@ -86,20 +103,25 @@ class Appraisal:
     def tier(self) -> Tier:
         if any(check.verdict is Verdict.FAIL for check in self.checks):
             return Tier.CONTRAINDICATED
-        worst = max(self.vector.values(), default=Trust.UNEXPECTED_EVIDENCE)
-        tiers = [tier for tier in Tier if tier <= worst]
-        return tiers[-1]
+        if not self.vector:
+            return Tier.NONE
+        return max(value.tier for value in self.vector.values())
 
     @property
     def affirming(self) -> bool:
         return self.tier is Tier.AFFIRMING
+
+    @property
+    def good(self) -> bool:
+        """All holds; but for what the relying party itself goes without, where it warns."""
+        return self.tier in (Tier.AFFIRMING, Tier.WARNING)
 
     def raise_for_status(self) -> None:
         """Raises what the first check that failed says."""
         for check in self.checks:
             if check.failure is not None:
                 raise check.failure
-        if not self.affirming:
+        if not self.good:
             raise errors.AttestationRefused(f"the appraisal is {self.tier.word}")
 
     @property

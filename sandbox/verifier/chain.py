@@ -5,6 +5,7 @@ pyca/cryptography validates the path (RFC 5280). What it would not say in a word
 a date, a revocation, a key usage.
 """
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,10 @@ class CertificateRevoked(ChainRefused):
     """A certificate that its issuer has taken back."""
 
 
+class RevocationUnknown(ChainRefused):
+    """Nothing that can be relied on says whether a certificate was taken back."""
+
+
 class CertificateExpired(ChainRefused):
     """A certificate outside of its validity."""
 
@@ -62,7 +67,12 @@ class Attester:
 
     key: ec.EllipticCurvePublicKey
     device: uuid.UUID
-    certificate: x509.Certificate
+    # From the attestation key's to the manufacturer's own.
+    path: tuple[x509.Certificate, ...]
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        return self.path[0]
 
 
 def load_certificates(path: Path) -> list[x509.Certificate]:
@@ -97,20 +107,41 @@ def _read(path: Path) -> bytes:
 def check(
     chain: Sequence[x509.Certificate],
     roots: Sequence[x509.Certificate],
-    crls: Sequence[x509.CertificateRevocationList],
     at: datetime,
 ) -> Attester:
-    """Raises a ChainRefused that says why not; everything that fails in parsing is one, too."""
+    """Raises a ChainRefused that says why not; everything that fails in parsing is one, too.
+
+    Whether a certificate was taken back is another question: `check_revocation`.
+    """
     try:
-        return _check(chain, roots, crls, at)
+        return _check(chain, roots, at)
     except X509_ERRORS as error:
         raise CertificateUntrusted(f"a certificate of the chain makes no sense: {error}") from error
+
+
+def check_revocation(
+    attester: Attester, crls: Sequence[x509.CertificateRevocationList], at: datetime
+) -> datetime:
+    """Each issuer of the path has a valid list, and none of the path is on it.
+
+    Until when that is known. Raises a ChainRefused otherwise.
+    """
+    try:
+        return min(
+            (
+                _check_crls(certificate, issuer, crls, at)
+                for certificate, issuer in zip(attester.path, attester.path[1:], strict=False)
+            ),
+            # A certificate that is trusted by itself: nobody else takes it back.
+            default=attester.certificate.not_valid_after_utc,
+        )
+    except X509_ERRORS as error:
+        raise RevocationUnknown(f"a revocation list makes no sense: {error}") from error
 
 
 def _check(
     chain: Sequence[x509.Certificate],
     roots: Sequence[x509.Certificate],
-    crls: Sequence[x509.CertificateRevocationList],
     at: datetime,
 ) -> Attester:
     if not chain:
@@ -134,10 +165,8 @@ def _check(
     except VerificationError as error:
         _say_usage(leaf)
         raise CertificateUntrusted(f"no path to the manufacturer: {error}") from error
-    for certificate, issuer in zip(path, path[1:], strict=False):
-        _check_crls(certificate, issuer, crls, at)
     _check_dates(path[-1], at)
-    return _attester(leaf)
+    return _attester(tuple(path))
 
 
 def _check_dates(certificate: x509.Certificate, at: datetime) -> None:
@@ -156,7 +185,11 @@ def _words(name: x509.Name) -> str:
 
 
 def _end_entity() -> ExtensionPolicy:
-    """A certificate that is no CA's, and for signatures."""
+    """A certificate that is no CA's, for signatures, and for no use of another protocol.
+
+    RFC 5280, section 4.2.1.12: an extended key usage limits what a key is for. None is for
+    evidence, so whoever issued a certificate with one meant something else.
+    """
 
     def usage(policy: Policy, certificate: x509.Certificate, value: x509.KeyUsage) -> None:
         del policy, certificate
@@ -174,6 +207,7 @@ def _end_entity() -> ExtensionPolicy:
         ExtensionPolicy.permit_all()
         .require_present(x509.KeyUsage, Criticality.AGNOSTIC, usage)
         .may_be_present(x509.BasicConstraints, Criticality.AGNOSTIC, constraints)
+        .require_not_present(x509.ExtendedKeyUsage)
     )
 
 
@@ -185,6 +219,12 @@ def _say_usage(leaf: x509.Certificate) -> None:
         raise CertificateMisused("the certificate does not say what its key is for") from None
     if not usage.digital_signature or usage.key_cert_sign:
         raise CertificateMisused("the certificate's key usage is not that of an attestation key")
+    with contextlib.suppress(x509.ExtensionNotFound):
+        uses = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        raise CertificateMisused(
+            "the certificate's extended key usage is"
+            f" {', '.join(use.dotted_string for use in uses)}: no attestation key has one"
+        )
 
 
 def _check_crls(
@@ -192,22 +232,41 @@ def _check_crls(
     issuer: x509.Certificate,
     crls: Sequence[x509.CertificateRevocationList],
     at: datetime,
-) -> None:
+) -> datetime:
+    """Until when the issuer's lists are valid."""
+    known: list[datetime] = []
     for crl in crls:
         if crl.issuer != issuer.subject:
             continue
         if not crl.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]
-            raise CertificateRevoked(f"the revocation list of {_words(crl.issuer)} is forged")
-        if crl.next_update_utc is not None and crl.next_update_utc < at:
-            raise CertificateRevoked(
+            raise RevocationUnknown(f"the revocation list of {_words(crl.issuer)} is forged")
+        # RFC 5280, section 5.2: a list whose critical extensions are not understood may be of a
+        # part of the certificates only, or changes of another list.
+        if any(extension.critical for extension in crl.extensions):
+            raise RevocationUnknown(
+                f"the revocation list of {_words(crl.issuer)} has a critical extension: it may"
+                " not be of all certificates"
+            )
+        # Section 5.1.2.5: each has one.
+        if crl.next_update_utc is None or crl.next_update_utc < at:
+            raise RevocationUnknown(
                 f"the revocation list of {_words(crl.issuer)} is of"
                 f" {crl.last_update_utc:%Y-%m-%d}, and no longer valid"
             )
         if crl.get_revoked_certificate_by_serial_number(certificate.serial_number) is not None:
             raise CertificateRevoked(f"certificate {certificate.serial_number:x} was revoked")
+        known.append(crl.next_update_utc)
+    if not known:
+        raise RevocationUnknown(
+            f"there is no revocation list of {_words(issuer.subject)}: the certificate may have"
+            " been taken back",
+            "Name its list with --crl; `--no-revocation` goes without, and the appraisal warns.",
+        )
+    return min(known)
 
 
-def _attester(leaf: x509.Certificate) -> Attester:
+def _attester(path: tuple[x509.Certificate, ...]) -> Attester:
+    leaf = path[0]
     key = leaf.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CertificateMisused("the certificate's key is not on P-256")
@@ -220,7 +279,7 @@ def _attester(leaf: x509.Certificate) -> Attester:
     if len(serials) != 1:
         raise CertificateMisused("the certificate's subject names no device")
     try:
-        return Attester(key, uuid.UUID(str(serials[0])), leaf)
+        return Attester(key, uuid.UUID(str(serials[0])), path)
     except ValueError as error:
         raise CertificateMisused(
             f"the certificate's subject names no device: {serials[0]!r}"

@@ -36,7 +36,7 @@ class Judge:
 
     def __init__(self, policy: Policy, reference: Reference, at: datetime) -> None:
         self._checks: list[Check] = []
-        self._vector: dict[str, int] = {}
+        self._vector: dict[str, Trust] = {}
         self._policy = policy
         self._reference = reference
         self._at = at
@@ -68,7 +68,9 @@ class Judge:
 
     def _claim(self, claim: str, value: Trust) -> None:
         """The worst that anything says about it."""
-        self._vector[claim] = max(value, self._vector.get(claim, 0))
+        self._vector[claim] = max(
+            value, self._vector.get(claim, value), key=lambda trust: (trust.tier, trust)
+        )
 
     # What follows is in the order of the checks ---------------------------------------------------
 
@@ -103,18 +105,19 @@ class Judge:
         evidence: Evidence,
         chain: Sequence[x509.Certificate],
         roots: Sequence[x509.Certificate],
-        crls: Sequence[x509.CertificateRevocationList],
+        crls: Sequence[x509.CertificateRevocationList] | None,
     ) -> bool:
         """Nothing that an unknown party says is judged."""
         wanted = "issued by the manufacturer, valid, for attestation"
         try:
-            attester = chains.check(chain, roots, crls, self._at)
+            attester = chains.check(chain, roots, self._at)
         except errors.ChainRefused as error:
             self._fail("certificate", wanted, error.message, error)
-            revoked = isinstance(error, chains.CertificateRevoked)
-            self._claim(INSTANCE, Trust.CONTRAINDICATED if revoked else Trust.CRYPTO_FAILED)
+            self._claim(INSTANCE, Trust.CRYPTO_FAILED)
             return self._rest_not_judged()
         self._pass("certificate", wanted, f"serial {attester.certificate.serial_number:x}")
+        if not self._revocation(attester, crls):
+            return self._rest_not_judged()
         if not self._judge(
             "signature",
             "ES256 by the attestation key",
@@ -141,6 +144,24 @@ class Judge:
             self._claim(INSTANCE, Trust.APPROVED if allowed else Trust.UNRECOGNIZED)
         return True
 
+    def _revocation(
+        self, attester: chains.Attester, crls: Sequence[x509.CertificateRevocationList] | None
+    ) -> bool:
+        wanted = "on no list of its issuer"
+        if crls is None:
+            self._checks.append(Check("revocation", wanted, "no list is asked", Verdict.WARN))
+            self._claim(INSTANCE, Trust.REVOCATION_UNKNOWN)
+            return True
+        try:
+            until = chains.check_revocation(attester, crls, self._at)
+        except errors.ChainRefused as error:
+            self._fail("revocation", wanted, error.message, error)
+            revoked = isinstance(error, chains.CertificateRevoked)
+            self._claim(INSTANCE, Trust.CONTRAINDICATED if revoked else Trust.CRYPTO_FAILED)
+            return False
+        self._pass("revocation", wanted, f"known until {until:%Y-%m-%d}")
+        return True
+
     def _rest_not_judged(self) -> bool:
         self._checks.append(
             Check("claims", "of a known device", "of an unknown one", Verdict.NOT_JUDGED)
@@ -148,27 +169,32 @@ class Judge:
         return False
 
     def nonce(self, evidence: Evidence, nonce: bytes, answered: Answered | None) -> None:
-        self._judge(
+        fresh = self._judge(
             "nonce", nonce.hex(), evidence.nonce.hex(), evidence.nonce == nonce, errors.NonceRefused
         )
         if answered is not None:
-            self._judge(
+            fresh &= self._judge(
                 "freshness",
                 f"answered once, within {self._policy.max_age_s:.0f} s",
                 answered.value,
                 answered is Answered.IN_TIME,
                 errors.NonceRefused,
             )
+        if not fresh:
+            # It says what was, if anything: whoever reads one claim alone is to see that.
+            for claim in (INSTANCE, CONFIGURATION, EXECUTABLES):
+                self._claim(claim, Trust.CRYPTO_FAILED)
 
     def boot(self, evidence: Evidence, bootseed: bytes | None) -> None:
-        if bootseed is not None:
-            self._judge(
-                "boot",
-                f"{bootseed.hex()[:16]}...",
-                f"{evidence.bootseed.hex()[:16]}...",
-                evidence.bootseed == bootseed,
-                errors.BootRefused,
-            )
+        if bootseed is not None and not self._judge(
+            "boot",
+            f"{bootseed.hex()[:16]}...",
+            f"{evidence.bootseed.hex()[:16]}...",
+            evidence.bootseed == bootseed,
+            errors.BootRefused,
+        ):
+            # Another life of the device than the one that was known.
+            self._claim(INSTANCE, Trust.UNRECOGNIZED)
 
     def state(self, evidence: Evidence) -> None:
         allowed = self._policy.debug_allowed

@@ -15,6 +15,7 @@ from sandbox.verifier.evidence import Evidence, thumbprint
 _MARKS = {
     Verdict.PASS: ("yes", "green"),
     Verdict.FAIL: ("NO", "bold red"),
+    Verdict.WARN: ("warning", "bold yellow"),
     Verdict.NOT_JUDGED: ("not judged", "dim"),
 }
 _TIER_STYLES = {Tier.AFFIRMING: "bold green", Tier.WARNING: "bold yellow"}

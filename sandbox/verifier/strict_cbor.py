@@ -77,7 +77,7 @@ class _Scanner:
             self.item(depth)
             key = self._data[begin : self.at]
             if key in seen:
-                raise errors.EvidenceDuplicate(f"a map has the key {cbor2.loads(key)!r} twice")
+                raise errors.EvidenceDuplicate(f"a map has the key 0x{key.hex()} twice")
             seen.add(key)
             self.item(depth)
 

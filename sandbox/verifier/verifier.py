@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verifier: evidence in, an appraisal out."""
 
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -24,7 +25,8 @@ class Verifier:
     """Appraises evidence of devices that `roots` endorse.
 
     `endorsements` finds the certificate chain of a device, by its UUID; `appraise` may be given
-    another. With `nonces`, each nonce is good once and for as long as the policy says.
+    another. `crls`: a list of each issuer is needed; None goes without, and each appraisal warns.
+    With `nonces`, each nonce is good once and for as long as the policy says.
     """
 
     def __init__(
@@ -34,7 +36,7 @@ class Verifier:
         roots: Sequence[x509.Certificate],
         *,
         endorsements: Callable[[uuid.UUID], Sequence[x509.Certificate]] = lambda _: (),
-        crls: Sequence[x509.CertificateRevocationList] = (),
+        crls: Sequence[x509.CertificateRevocationList] | None = (),
         nonces: Nonces | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -45,11 +47,13 @@ class Verifier:
         self._crls = crls
         self._nonces = nonces
         self._clock = clock
+        self._lock = threading.Lock()
 
     def challenge(self) -> bytes:
-        """A new nonce, which the next evidence has to have."""
-        if self._nonces is None:
-            self._nonces = Nonces(self.policy.max_age_s)
+        """A new nonce, which the next evidence has to have; for any number of threads."""
+        with self._lock:
+            if self._nonces is None:
+                self._nonces = Nonces(self.policy.max_age_s)
         return self._nonces.issue()
 
     def appraise(

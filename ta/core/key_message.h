@@ -20,6 +20,7 @@
 enum cml_key_slot {
 	CML_KEY_SLOT_DATA = 1,
 	CML_KEY_SLOT_MODEL = 2,
+	CML_KEY_SLOT_STORED = 3,	/* a model owner's, for the device to keep */
 };
 
 /*

@@ -9,6 +9,7 @@
 
 #include "cbor.h"
 
+#include "nn/graph.h"
 #include "result.h"
 
 struct cml_result_writer {
@@ -37,5 +38,9 @@ void cml_result_put_bytes(struct cml_result_writer *writer, CborEncoder *map,
 void cml_result_put_identity(struct cml_result_writer *writer,
 			     CborEncoder *map,
 			     const struct cml_result *result);
+#define CML_RESULT_INFO_ENTRIES		4
+/* So many entries: what a tensor is. */
+void cml_result_put_info(struct cml_result_writer *writer, CborEncoder *map,
+			 const struct cml_tensor_info *info);
 
 #endif /* CML_RESULT_CBOR_H */

@@ -25,6 +25,9 @@
 	X(KEY_MISSING, 20, "no key is provisioned in this slot") \
 	X(KEY_REPLAYED, 23, \
 	  "key message answers no open challenge of this session") \
+	X(KEY_STORE_FULL, 24, "the device keeps as many keys as it can") \
+	X(KEY_UNKNOWN, 25, "the device keeps no key of this id") \
+	X(ENCRYPT_ABSENT, 26, "this build of the TA encrypts no models") \
 	X(STREAM_HEADER, 30, "stream header is malformed") \
 	X(STREAM_WRONG_KEY, 31, "sealed with another key than provisioned") \
 	X(STREAM_CONTEXT, 32, \

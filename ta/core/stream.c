@@ -3,9 +3,9 @@
 
 #include "hkdf.h"
 #include "stream.h"
+#include "stream_place.h"
 
-#define NONCE_PREFIX_SIZE	7
-#define PLAIN_SIZE		(CML_STREAM_SEGMENT_SIZE - CML_GCM_TAG_SIZE)
+#define PLAIN_SIZE		CML_STREAM_PLAIN_SIZE
 #define FIRST_SEGMENT_SIZE	(CML_STREAM_SEGMENT_SIZE - \
 				 CML_STREAM_HEADER_SIZE)
 
@@ -26,7 +26,7 @@ struct cml_stream {
 
 	struct cml_sha256 *sha;
 	struct cml_gcm *gcm;
-	uint8_t nonce_prefix[NONCE_PREFIX_SIZE];
+	uint8_t nonce_prefix[CML_STREAM_NONCE_PREFIX_SIZE];
 
 	/* What the sealed file's header announced, and what reached the sink */
 	uint64_t plaintext_len;
@@ -43,51 +43,19 @@ struct cml_stream {
 	uint8_t associated[];
 };
 
-/* Where a segment stands in a stream of a given plaintext length. */
-struct segment_place {
-	uint32_t index;
-	bool last;
-	size_t sealed_len;
-};
-
-/* Room for plaintext up to the end of segment @index. */
-static uint64_t plain_end(uint32_t index)
+static struct cml_stream_place place_of(const struct cml_stream *stream,
+					uint32_t index)
 {
-	return (uint64_t)PLAIN_SIZE * (index + 1ull) - CML_STREAM_HEADER_SIZE;
-}
-
-static uint32_t segment_count(uint64_t plaintext_len)
-{
-	uint64_t end = plaintext_len + CML_STREAM_HEADER_SIZE;
-
-	return (end + PLAIN_SIZE - 1) / PLAIN_SIZE;
-}
-
-static struct segment_place place_of(const struct cml_stream *stream,
-				     uint32_t index)
-{
-	uint64_t begin = index ? plain_end(index - 1) : 0;
-	uint64_t end = plain_end(index);
-	struct segment_place place = { .index = index };
-
-	if (end >= stream->plaintext_len) {
-		end = stream->plaintext_len;
-		place.last = true;
-	}
-	place.sealed_len = end - begin + CML_GCM_TAG_SIZE;
-
-	return place;
+	return cml_stream_place(stream->plaintext_len, index);
 }
 
 /* Opens the first @sealed_len collected bytes into stream->plain. */
 static enum cml_status open_as(struct cml_stream *stream,
-			       struct segment_place place)
+			       struct cml_stream_place place)
 {
 	uint8_t nonce[CML_GCM_NONCE_SIZE] = { 0 };
 
-	memcpy(nonce, stream->nonce_prefix, NONCE_PREFIX_SIZE);
-	cml_store_be32(nonce + NONCE_PREFIX_SIZE, place.index);
-	nonce[CML_GCM_NONCE_SIZE - 1] = place.last;
+	cml_stream_nonce(stream->nonce_prefix, &place, nonce);
 
 	return cml_crypto_gcm_open(stream->gcm, nonce, cml_bytes(NULL, 0),
 				   cml_bytes(stream->sealed, place.sealed_len),
@@ -97,7 +65,7 @@ static enum cml_status open_as(struct cml_stream *stream,
 /* Do the bytes at hand begin with the segment that belongs at @index? */
 static bool begins_with(struct cml_stream *stream, uint32_t index)
 {
-	struct segment_place place = place_of(stream, index);
+	struct cml_stream_place place = place_of(stream, index);
 	bool opens = place.sealed_len <= stream->sealed_len &&
 		     !open_as(stream, place);
 
@@ -109,7 +77,7 @@ static bool begins_with(struct cml_stream *stream, uint32_t index)
 /* Why the segment at hand did not open. @ended: no byte follows it. */
 static enum cml_status diagnose(struct cml_stream *stream, bool ended)
 {
-	uint32_t count = segment_count(stream->plaintext_len);
+	uint32_t count = cml_stream_segment_count(stream->plaintext_len);
 	uint64_t expected = 0;
 	uint64_t received = 0;
 
@@ -144,7 +112,7 @@ static enum cml_status diagnose(struct cml_stream *stream, bool ended)
 /* The segment at hand is complete: authenticate it, pass it on. */
 static enum cml_status take_segment(struct cml_stream *stream, bool last)
 {
-	struct segment_place place = {
+	struct cml_stream_place place = {
 		.index = stream->segment,
 		.last = last,
 		.sealed_len = stream->sealed_len,
@@ -193,7 +161,7 @@ static enum cml_status take_header(struct cml_stream *stream)
 	if (cml_cursor_u8(&cur) != CML_STREAM_HEADER_SIZE)
 		return CML_STREAM_HEADER;
 	salt = cml_cursor_take(&cur, CML_STREAM_SALT_SIZE);
-	prefix = cml_cursor_take(&cur, NONCE_PREFIX_SIZE);
+	prefix = cml_cursor_take(&cur, CML_STREAM_NONCE_PREFIX_SIZE);
 	if (!cml_cursor_ok(&cur) || cml_cursor_remaining(&cur))
 		return CML_INTERNAL;
 	memcpy(stream->nonce_prefix, prefix.ptr, prefix.len);

@@ -1,5 +1,5 @@
 # Every source of the portable core. Read by the TA dev kit, and by
-# tests/core_host/Makefile: assignments of srcs-y and cflags only.
+# tests/core_host/Makefile: assignments of srcs-* and cflags only.
 # Vectors only where the code asks for them: under emulation, and without a
 # vector unit, they are slower.
 cflags-y += -fno-tree-slp-vectorize
@@ -14,6 +14,7 @@ srcs-y += cose_encrypt0.c
 srcs-y += cose_key.c
 srcs-y += cose_sign1.c
 srcs-y += csr.c
+srcs-y += describe.c
 srcs-y += header.c
 srcs-y += hkdf.c
 srcs-y += key_message.c
@@ -21,6 +22,7 @@ srcs-y += keys.c
 srcs-y += p256.c
 srcs-y += result_seal.c
 srcs-y += sealed_record.c
+srcs-$(CFG_CML_ENCRYPT_MODEL) += sealer.c
 srcs-y += stream.c
 srcs-y += tensors.c
 srcs-y += vault.c

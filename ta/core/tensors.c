@@ -84,25 +84,34 @@ enum cml_status cml_tensors_digest(const struct cml_run *run,
 	return status;
 }
 
+void cml_result_put_info(struct cml_result_writer *writer, CborEncoder *map,
+			 const struct cml_tensor_info *info)
+{
+	CborEncoder dims = { 0 };
+
+	cml_result_put_uint(writer, map, "type", info->type);
+	cml_result_put_key(writer, map, "dims");
+	cml_result_note(writer, cbor_encoder_create_array(map, &dims,
+							  info->rank));
+	for (size_t i = 0; i < info->rank; i++)
+		cml_result_note(writer, cbor_encode_uint(&dims, info->dims[i]));
+	cml_result_note(writer, cbor_encoder_close_container(map, &dims));
+	cml_result_put_key(writer, map, "scale");
+	cml_result_note(writer, cbor_encode_float(map, info->scale));
+	cml_result_put_key(writer, map, "zero_point");
+	cml_result_note(writer, cbor_encode_int(map, info->zero_point));
+}
+
 static void put_tensor(struct cml_result_writer *writer, CborEncoder *list,
 		       const struct cml_tensor_info *info,
 		       const uint8_t *data)
 {
 	CborEncoder map = { 0 };
-	CborEncoder dims = { 0 };
 
-	cml_result_note(writer, cbor_encoder_create_map(list, &map, 5));
-	cml_result_put_uint(writer, &map, "type", info->type);
-	cml_result_put_key(writer, &map, "dims");
-	cml_result_note(writer, cbor_encoder_create_array(&map, &dims,
-							  info->rank));
-	for (size_t i = 0; i < info->rank; i++)
-		cml_result_note(writer, cbor_encode_uint(&dims, info->dims[i]));
-	cml_result_note(writer, cbor_encoder_close_container(&map, &dims));
-	cml_result_put_key(writer, &map, "scale");
-	cml_result_note(writer, cbor_encode_float(&map, info->scale));
-	cml_result_put_key(writer, &map, "zero_point");
-	cml_result_note(writer, cbor_encode_int(&map, info->zero_point));
+	cml_result_note(writer,
+			cbor_encoder_create_map(list, &map,
+						CML_RESULT_INFO_ENTRIES + 1));
+	cml_result_put_info(writer, &map, info);
 	cml_result_put_bytes(writer, &map, "data", data, info->size);
 	cml_result_note(writer, cbor_encoder_close_container(list, &map));
 }

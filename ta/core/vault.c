@@ -191,3 +191,58 @@ enum cml_status cml_vault_activate(struct cml_vault *vault,
 
 	return CML_OK;
 }
+
+static size_t index_of_key(const struct cml_vault *vault,
+			   const uint8_t id[CML_KEY_ID_SIZE])
+{
+	size_t i = 0;
+
+	while (i < CML_VAULT_KEYS_MAX_COUNT &&
+	       (!vault->keys[i].present ||
+		memcmp(vault->keys[i].id, id, CML_KEY_ID_SIZE)))
+		i++;
+
+	return i;
+}
+
+const struct cml_vault_key *
+cml_vault_find_key(const struct cml_vault *vault,
+		   const uint8_t id[CML_KEY_ID_SIZE])
+{
+	const size_t i = index_of_key(vault, id);
+
+	return i < CML_VAULT_KEYS_MAX_COUNT ? &vault->keys[i] : NULL;
+}
+
+enum cml_status cml_vault_store_key(struct cml_vault *vault,
+				    const uint8_t id[CML_KEY_ID_SIZE],
+				    const uint8_t key[CML_AES256_KEY_SIZE],
+				    bool *changed)
+{
+	size_t i = 0;
+
+	if (cml_vault_find_key(vault, id))
+		return CML_OK;
+	while (i < CML_VAULT_KEYS_MAX_COUNT && vault->keys[i].present)
+		i++;
+	if (i == CML_VAULT_KEYS_MAX_COUNT)
+		return CML_KEY_STORE_FULL;
+	vault->keys[i].present = 1;
+	memcpy(vault->keys[i].id, id, sizeof(vault->keys[i].id));
+	memcpy(vault->keys[i].key, key, sizeof(vault->keys[i].key));
+	*changed = true;
+
+	return CML_OK;
+}
+
+enum cml_status cml_vault_remove_key(struct cml_vault *vault,
+				     const uint8_t id[CML_KEY_ID_SIZE])
+{
+	const size_t i = index_of_key(vault, id);
+
+	if (i == CML_VAULT_KEYS_MAX_COUNT)
+		return CML_KEY_UNKNOWN;
+	cml_wipe(&vault->keys[i], sizeof(vault->keys[i]));
+
+	return CML_OK;
+}

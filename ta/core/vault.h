@@ -2,6 +2,7 @@
 /*
  * The vault's record: which sealed models a device keeps, and their keys. A
  * model's content is not in it: that stays as its owner sealed it, anywhere.
+ * Beside them, keys that open any model that was sealed with them.
  *
  * A model belongs to the key that it was sealed with, and has a name that is
  * its own under that key. Versions of a name only rise, over its removal too.
@@ -22,6 +23,7 @@
 
 #define CML_VAULT_MODELS_MAX_COUNT	16
 #define CML_VAULT_REMOVED_MAX_COUNT	48
+#define CML_VAULT_KEYS_MAX_COUNT	16
 /* What tells a sealed file from all others: its header, its stream's header. */
 #define CML_MODEL_SOURCE_SIZE	(CML_HEADER_SIZE + CML_STREAM_HEADER_SIZE)
 
@@ -46,9 +48,17 @@ struct cml_vault_entry {
 	uint8_t key[CML_AES256_KEY_SIZE];
 };
 
+/* A model owner's key. */
+struct cml_vault_key {
+	uint64_t present;	/* 0 or 1 */
+	uint8_t id[CML_KEY_ID_SIZE];
+	uint8_t key[CML_AES256_KEY_SIZE];
+};
+
 struct cml_vault {
 	struct cml_vault_entry models[CML_VAULT_MODELS_MAX_COUNT];
 	struct cml_vault_floor removed[CML_VAULT_REMOVED_MAX_COUNT];
+	struct cml_vault_key keys[CML_VAULT_KEYS_MAX_COUNT];
 };
 
 /* All zero as long as nothing was ever stored. */
@@ -91,5 +101,18 @@ enum cml_status cml_vault_remove(struct cml_vault *vault,
 enum cml_status cml_vault_activate(struct cml_vault *vault,
 				   const struct cml_vault_id *id,
 				   bool *changed);
+
+/* NULL: there is none. */
+const struct cml_vault_key *
+cml_vault_find_key(const struct cml_vault *vault,
+		   const uint8_t id[CML_KEY_ID_SIZE]);
+/* CML_KEY_STORE_FULL. A key that is there already changes nothing. */
+enum cml_status cml_vault_store_key(struct cml_vault *vault,
+				    const uint8_t id[CML_KEY_ID_SIZE],
+				    const uint8_t key[CML_AES256_KEY_SIZE],
+				    bool *changed);
+/* CML_KEY_UNKNOWN */
+enum cml_status cml_vault_remove_key(struct cml_vault *vault,
+				     const uint8_t id[CML_KEY_ID_SIZE]);
 
 #endif /* CML_VAULT_H */

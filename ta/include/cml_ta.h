@@ -28,7 +28,7 @@
 	{ 0x2f6a3c5e, 0x9b1d, 0x4e0f, \
 	  { 0x8a, 0x67, 0xc1, 0xd5, 0xb9, 0x4e, 0x77, 0x20 } }
 
-#define TA_CML_ABI_VERSION	3
+#define TA_CML_ABI_VERSION	4
 /* That of the project (pyproject.toml) */
 #define TA_CML_VERSION		"0.1.0"
 #define TA_CML_ERROR_BASE	0x80c40000
@@ -53,7 +53,10 @@
 /*
  * PROVISION_KEY: unwrap a key into a slot of this session. A new data key
  * drops the photo in flight and a waiting result; a new model key drops the
- * model that is being loaded, and keeps the one that is.
+ * model that is being loaded, and keeps the one that is. The slot "stored" is
+ * not the session's: the device keeps that key over reboots, and MODEL_BEGIN and
+ * MODEL_USE take it in any session for models that were sealed with it.
+ * CML_KEY_STORE_FULL: there are TA_CML_STORED_KEYS_MAX_COUNT.
  * [in] value[0].a	enum cml_key_slot
  * [in] memref[1]	the session's challenge and COSE_Encrypt (key_message.h)
  * [out] memref[2]	the next challenge, TA_CML_CHALLENGE_SIZE bytes
@@ -62,6 +65,7 @@
 #define TA_CML_CMD_PROVISION_KEY	1
 #define TA_CML_CHALLENGE_SIZE		16
 #define TA_CML_KEY_MESSAGE_MAX_SIZE	(16 + 512)
+#define TA_CML_STORED_KEYS_MAX_COUNT	16
 
 /*
  * MODEL_BEGIN, MODEL_PUSH, MODEL_FINISH: load a sealed model. A BEGIN whose
@@ -184,5 +188,42 @@
 #define TA_CML_CMD_MODEL_ACTIVATE	18
 #define TA_CML_MODEL_LIST_MAX_SIZE	4096
 #define TA_CML_MODEL_NAME_MAX_SIZE	32
+
+/*
+ * Keys that the device keeps (PROVISION_KEY). Whoever may call the TA may use,
+ * list and remove them; nobody can read them.
+ * KEY_LIST	[out] memref[0]	CBOR map {"keys" [* bstr]}, key ids, at most
+ *				TA_CML_KEY_LIST_MAX_SIZE bytes
+ * KEY_REMOVE	[in] memref[0]	a key id, 16 bytes. CML_KEY_UNKNOWN
+ */
+#define TA_CML_CMD_KEY_LIST		19
+#define TA_CML_CMD_KEY_REMOVE		20
+#define TA_CML_KEY_LIST_MAX_SIZE	512
+
+/*
+ * MODEL_DESCRIBE: of the model that is loaded: digest, inputs, and the sealed
+ * file that it came in, for who has this file and not its key.
+ * [out] memref[0]	COSE_Sign1 by the signing key (docs/wire-formats.md), at
+ *			most TA_CML_DESCRIPTION_MAX_SIZE bytes
+ */
+#define TA_CML_CMD_MODEL_DESCRIBE	21
+#define TA_CML_DESCRIPTION_MAX_SIZE	3072
+
+/*
+ * ENCRYPT_BEGIN, ENCRYPT_PUSH, ENCRYPT_FINISH: seal a model that the caller has
+ * in the clear, under a key that the device keeps. Only in builds with
+ * CFG_CML_ENCRYPT_MODEL=y; all others say CML_ENCRYPT_ABSENT. CML_KEY_UNKNOWN.
+ * CML_STREAM_LENGTH: the header announced another length.
+ * BEGIN	[in] memref[0]	sealed file header (header.h) of a model
+ *		[out] memref[1]	stream header (stream.h), 40 bytes
+ * PUSH		[in] memref[0]	next bytes of the model
+ *		[out] memref[1]	next bytes of the stream, which may be none;
+ *				TEE_ERROR_SHORT_BUFFER, and the length needed,
+ *				when they would not fit: nothing was taken then
+ * FINISH	nothing is in flight any more; everything came out before
+ */
+#define TA_CML_CMD_ENCRYPT_BEGIN	22
+#define TA_CML_CMD_ENCRYPT_PUSH		23
+#define TA_CML_CMD_ENCRYPT_FINISH	24
 
 #endif /* CML_TA_H */

@@ -7,6 +7,8 @@
 #include "key_message.h"
 #include "session.h"
 
+_Static_assert(TA_CML_STORED_KEYS_MAX_COUNT == CML_VAULT_KEYS_MAX_COUNT,
+	       "two sizes for one thing");
 _Static_assert(TA_CML_CHALLENGE_SIZE == CML_CHALLENGE_SIZE &&
 	       TA_CML_KEY_MESSAGE_MAX_SIZE == CML_CHALLENGE_SIZE +
 	       CML_KEY_MESSAGE_MAX_SIZE && TA_CML_CSR_MAX_SIZE >= CML_CSR_MAX_SIZE,
@@ -46,6 +48,13 @@ static enum cml_status open_message(struct cml_session *session, uint32_t slot,
 				    key);
 }
 
+static enum cml_status store(void *ctx, struct cml_vault *vault, bool *changed)
+{
+	const struct cml_session_key *key = ctx;
+
+	return cml_vault_store_key(vault, key->id, key->key, changed);
+}
+
 static enum cml_status provision(struct cml_session *session, uint32_t slot,
 				 struct cml_bytes message)
 {
@@ -68,6 +77,8 @@ static enum cml_status provision(struct cml_session *session, uint32_t slot,
 		cml_session_drop_loading(session);
 		session->model_key = key;
 	}
+	if (!status && slot == CML_KEY_SLOT_STORED)
+		status = cml_vault_update(session, store, &key);
 	cml_wipe(&key, sizeof(key));
 
 	return status;
@@ -82,7 +93,8 @@ TEE_Result cml_cmd_provision_key(struct cml_session *session,
 	TEE_Result res = TEE_ERROR_GENERIC;
 	struct cml_bytes bytes = { 0 };
 
-	if (slot != CML_KEY_SLOT_DATA && slot != CML_KEY_SLOT_MODEL)
+	if (slot != CML_KEY_SLOT_DATA && slot != CML_KEY_SLOT_MODEL &&
+	    slot != CML_KEY_SLOT_STORED)
 		return TEE_ERROR_BAD_PARAMETERS;
 	res = cml_param_bytes(&params[1], sizeof(message), &bytes);
 	if (res == TEE_ERROR_EXCESS_DATA)

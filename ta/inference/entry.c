@@ -12,7 +12,7 @@ struct command {
 };
 
 /* Indexed by TA_CML_CMD_* */
-static const struct command commands[] = {
+static const struct command commands[TA_CML_CMD_ENCRYPT_FINISH + 1] = {
 	[TA_CML_CMD_INFO] = {
 		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_info,
 	},
@@ -78,6 +78,27 @@ static const struct command commands[] = {
 	[TA_CML_CMD_MODEL_ACTIVATE] = {
 		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_model_activate,
 	},
+	[TA_CML_CMD_KEY_LIST] = {
+		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_key_list,
+	},
+	[TA_CML_CMD_KEY_REMOVE] = {
+		TEE_PARAM_TYPES(IN, NONE, NONE, NONE), cml_cmd_key_remove,
+	},
+	[TA_CML_CMD_MODEL_DESCRIBE] = {
+		TEE_PARAM_TYPES(OUT, NONE, NONE, NONE), cml_cmd_model_describe,
+	},
+#ifdef CFG_CML_ENCRYPT_MODEL
+	[TA_CML_CMD_ENCRYPT_BEGIN] = {
+		TEE_PARAM_TYPES(IN, OUT, NONE, NONE), cml_cmd_encrypt_begin,
+	},
+	[TA_CML_CMD_ENCRYPT_PUSH] = {
+		TEE_PARAM_TYPES(IN, OUT, NONE, NONE), cml_cmd_encrypt_push,
+	},
+	[TA_CML_CMD_ENCRYPT_FINISH] = {
+		TEE_PARAM_TYPES(NONE, NONE, NONE, NONE),
+		cml_cmd_encrypt_finish,
+	},
+#endif
 };
 
 TEE_Result TA_CreateEntryPoint(void)
@@ -116,8 +137,11 @@ TEE_Result TA_InvokeCommandEntryPoint(void *session_ctx, uint32_t cmd_id,
 				      uint32_t param_types,
 				      TEE_Param params[TEE_NUM_PARAMS])
 {
-	if (cmd_id >= sizeof(commands) / sizeof(commands[0]))
+	if (cmd_id > TA_CML_CMD_ENCRYPT_FINISH)
 		return TEE_ERROR_NOT_SUPPORTED;
+	/* Only those that most builds leave out have no function. */
+	if (!commands[cmd_id].run)
+		return cml_tee_result(CML_ENCRYPT_ABSENT);
 	if (param_types != commands[cmd_id].types)
 		return TEE_ERROR_BAD_PARAMETERS;
 

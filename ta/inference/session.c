@@ -84,6 +84,9 @@ void cml_session_close(struct cml_session *session)
 	cml_session_drop_loading(session);
 	cml_session_drop_model(session);
 	cml_session_drop_result(session);
+#ifdef CFG_CML_ENCRYPT_MODEL
+	cml_sealer_free(session->sealer);
+#endif
 	cml_helper_drop(&session->memory, &session->helper);
 	cml_shared_unmap(&session->memory, &session->board);
 	cml_identity_free(&session->identity);

@@ -10,6 +10,9 @@
 #include "network.h"
 #include "sealed_input.h"
 #include "session_key.h"
+#ifdef CFG_CML_ENCRYPT_MODEL
+#include "sealer.h"
+#endif
 #include "vault_store.h"
 
 #define CML_CHALLENGE_SIZE	16
@@ -38,6 +41,11 @@ struct cml_session {
 
 	struct cml_shared board;
 	struct cml_helper helper;	/* for others' photos */
+
+#ifdef CFG_CML_ENCRYPT_MODEL
+	struct cml_sealer *sealer;	/* NULL: nothing is in flight */
+	TEE_Param *sealed;		/* where it puts what it has sealed */
+#endif
 
 	uint8_t *result;		/* sealed; NULL: none waits */
 	size_t result_size, result_len;	/* of its memory; of itself */
@@ -97,6 +105,16 @@ TEE_Result cml_cmd_infer_push(struct cml_session *session, TEE_Param *params);
 TEE_Result cml_cmd_infer_finish(struct cml_session *session,
 				TEE_Param *params);
 TEE_Result cml_cmd_result(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_key_list(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_key_remove(struct cml_session *session, TEE_Param *params);
+TEE_Result cml_cmd_model_describe(struct cml_session *session,
+				  TEE_Param *params);
+TEE_Result cml_cmd_encrypt_begin(struct cml_session *session,
+				 TEE_Param *params);
+TEE_Result cml_cmd_encrypt_push(struct cml_session *session,
+				TEE_Param *params);
+TEE_Result cml_cmd_encrypt_finish(struct cml_session *session,
+				  TEE_Param *params);
 TEE_Result cml_cmd_work(struct cml_session *session, TEE_Param *params);
 
 #endif /* CML_SESSION_H */

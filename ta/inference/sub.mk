@@ -1,8 +1,11 @@
 srcs-y += board.c
 srcs-y += cmd_attest.c
+srcs-y += cmd_describe.c
+srcs-$(CFG_CML_ENCRYPT_MODEL) += cmd_encrypt.c
 srcs-y += cmd_infer.c
 srcs-y += cmd_info.c
 srcs-y += cmd_key.c
+srcs-y += cmd_key_store.c
 srcs-y += cmd_model.c
 srcs-y += cmd_vault.c
 srcs-y += cmd_work.c

@@ -46,6 +46,7 @@ static enum cml_status choose(void *ctx, struct cml_vault *vault,
 			      bool *changed)
 {
 	const struct cml_vault_entry *entry = NULL;
+	const struct cml_vault_key *kept = NULL;
 	enum cml_status status = CML_INTERNAL;
 	struct choice *choice = ctx;
 	struct cml_vault_id id = { 0 };
@@ -53,7 +54,8 @@ static enum cml_status choose(void *ctx, struct cml_vault *vault,
 	(void)changed;
 	cml_vault_id_of(choice->header, &id);
 	entry = cml_vault_find(vault, &id);
-	if (!choice->own && !entry)
+	kept = cml_vault_find_key(vault, id.key_id);
+	if (!choice->own && !kept && !entry)
 		return CML_MODEL_UNKNOWN;
 	status = cml_vault_check(vault, &id, choice->header->version);
 	if (status)
@@ -62,11 +64,16 @@ static enum cml_status choose(void *ctx, struct cml_vault *vault,
 		*choice->key = *choice->own;
 		return CML_OK;
 	}
+	choice->key->present = true;
+	memcpy(choice->key->id, id.key_id, sizeof(id.key_id));
+	/* This one is for all models that were sealed with it. */
+	if (kept) {
+		memcpy(choice->key->key, kept->key, sizeof(kept->key));
+		return CML_OK;
+	}
 	if (memcmp(entry->source, choice->header->bytes, CML_HEADER_SIZE))
 		return CML_MODEL_OTHER_FILE;
-	choice->key->present = true;
 	memcpy(choice->key->key, entry->key, sizeof(entry->key));
-	memcpy(choice->key->id, id.key_id, sizeof(id.key_id));
 	choice->expected->present = true;
 	memcpy(choice->expected->source, entry->source, sizeof(entry->source));
 	memcpy(choice->expected->digest, entry->floor.digest,

@@ -27,9 +27,10 @@ typedef enum cml_status (*cml_vault_change)(void *ctx, struct cml_vault *vault,
 enum cml_status cml_vault_update(struct cml_session *session,
 				 cml_vault_change change, void *ctx);
 /*
- * The key for a model with this header: the session's, or else the vault's, and
- * then @expected is present. CML_MODEL_ROLLBACK, CML_MODEL_OTHER_FILE,
- * CML_KEY_MISSING, CML_STREAM_WRONG_KEY. The caller wipes @key.
+ * The key for a model with this header: the session's, or else one that the
+ * device keeps, or else that of a model in the vault, and then @expected is
+ * present. CML_MODEL_ROLLBACK, CML_MODEL_OTHER_FILE, CML_KEY_MISSING,
+ * CML_STREAM_WRONG_KEY. The caller wipes @key.
  */
 enum cml_status cml_vault_choose_key(struct cml_session *session,
 				     const struct cml_header *header,

@@ -12,7 +12,8 @@
  * FAKE_TEE_SESSIONS and FAKE_TEE_MODELS are how many sessions and loaded
  * models there is room for; FAKE_TEE_INFO is a file with what INFO answers.
  * The vault has room for the last model that was stored; FAKE_TEE_STORE is the
- * TEE_Result of storing one.
+ * TEE_Result of storing one. Of keys it has one, of twice eight bytes; a model is
+ * encrypted by turning each bit, and that under the key of zeros not at all.
  */
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -36,6 +37,10 @@
 #define NO_MEMORY	(TA_CML_ERROR_BASE + 2)
 #define MODEL_MISSING	57
 #define MODEL_UNKNOWN	61
+#define KEY_UNKNOWN	25
+#define ENCRYPT_ABSENT	26
+#define KEY_ID_OFFSET	8
+#define KEY_ID_SIZE	16
 
 struct fake {
 	bool open, dead, has_model;
@@ -138,7 +143,8 @@ static TEEC_Result give(TEEC_Parameter *param, const void *data, size_t len)
 	const bool fits = len <= param->memref.size;
 
 	if (fits)
-		memcpy(param->memref.parent->buffer, data, len);
+		memcpy((uint8_t *)param->memref.parent->buffer +
+		       param->memref.offset, data, len);
 	param->memref.size = len;
 
 	return fits ? TEEC_SUCCESS : TEEC_ERROR_SHORT_BUFFER;
@@ -239,6 +245,35 @@ static TEEC_Result list(TEEC_Parameter *param)
 	return give(param, data, len);
 }
 
+/* {"keys": [16 bytes]} */
+static TEEC_Result list_keys(TEEC_Parameter *param)
+{
+	return give(param, "\xa1\x64" "keys\x81\x50" "0123456701234567", 24);
+}
+
+static TEEC_Result encrypt_begin(struct fake *fake, TEEC_Parameter *params)
+{
+	static const uint8_t zeros[KEY_ID_SIZE];
+	uint8_t head[40] = { 40 };
+
+	keep(fake, &params[0], true);
+	if (fake->len != HEADER_SIZE)
+		return TA_CML_ERROR_BASE + 10;
+	if (!memcmp(fake->file + KEY_ID_OFFSET, zeros, sizeof(zeros)))
+		return TA_CML_ERROR_BASE + ENCRYPT_ABSENT;
+
+	return give(&params[1], head, sizeof(head));
+}
+
+static TEEC_Result encrypt_push(struct fake *fake, TEEC_Parameter *params)
+{
+	keep(fake, &params[0], true);
+	for (size_t i = 0; i < fake->len; i++)
+		fake->file[i] ^= 0xff;
+
+	return give(&params[1], fake->file, fake->len);
+}
+
 static TEEC_Result command(struct fake *fake, uint32_t id,
 			   TEEC_Parameter *params)
 {
@@ -290,6 +325,23 @@ static TEEC_Result command(struct fake *fake, uint32_t id,
 		return TEEC_SUCCESS;
 	case TA_CML_CMD_MODEL_ACTIVATE:
 		return TA_CML_ERROR_BASE + MODEL_UNKNOWN;
+	case TA_CML_CMD_KEY_LIST:
+		return list_keys(&params[0]);
+	case TA_CML_CMD_KEY_REMOVE:
+		keep(fake, &params[0], true);
+		return fake->len == KEY_ID_SIZE &&
+		       !memcmp(fake->file, "0123456701234567", KEY_ID_SIZE) ?
+		       TEEC_SUCCESS :
+		       (TEEC_Result)(TA_CML_ERROR_BASE + KEY_UNKNOWN);
+	case TA_CML_CMD_MODEL_DESCRIBE:
+		memset(key, 'd', sizeof(key));
+		return give(&params[0], key, sizeof(key));
+	case TA_CML_CMD_ENCRYPT_BEGIN:
+		return encrypt_begin(fake, params);
+	case TA_CML_CMD_ENCRYPT_PUSH:
+		return encrypt_push(fake, params);
+	case TA_CML_CMD_ENCRYPT_FINISH:
+		return TEEC_SUCCESS;
 	case TA_CML_CMD_MODEL_USE:
 		return TA_CML_ERROR_BASE + MODEL_MISSING;
 	default:

@@ -241,7 +241,7 @@ def test_every_request_is_in_the_help(program: Path) -> None:
     known = re.findall(
         r'^\t\{ "(\w+)", \d', (HERE.parents[1] / "host/requests.c").read_text(), re.M
     )
-    assert len(known) == 16
+    assert len(known) == 20
     for name in known:
         assert re.search(rf"^  {name} ", ran.stdout, re.M), name
 
@@ -292,12 +292,51 @@ def test_short_files_reach_the_ta_as_they_are(service: Service) -> None:
 def test_keys(service: Service) -> None:
     line = service.attached("one")
     message = os.urandom(300)
-    for slot in ("data", "model"):
+    for slot in ("data", "model", "stored"):
         reply = line.good(f"key {slot} {service.file('k', message)}")
         assert reply["challenge"] == message[:16].hex()
     for size in (0, 299, 301, 300_000):
         assert line.error(f"key data {service.file('k', bytes(size))}") == "COSE_MALFORMED"
     assert line.error(f"key other {service.share / 'k'}") == "CA_REQUEST"
+
+
+def test_keys_that_the_device_keeps(service: Service) -> None:
+    line = service.attached("one")
+    identity = b"0123456701234567".hex()
+    assert line.good("keys")["keys"] == [identity]
+    line.good(f"forget {identity}")
+    assert line.error(f"forget {'00' * 16}") == "KEY_UNKNOWN"
+    for wrong in ("00" * 15, "00" * 17, "zz" * 16, "0" * 31):
+        assert line.error(f"forget {wrong}") == "CA_REQUEST"
+    assert line.good("describe")["description"] == b"d".hex() * 75
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, PUSH_MAX_BYTES // 4 - 1, PUSH_MAX_BYTES // 4, PUSH_MAX_BYTES + 7, 3_000_000]
+)
+def test_a_model_is_encrypted_piece_by_piece(service: Service, size: int) -> None:
+    line = service.attached("one")
+    plain = os.urandom(size)
+    answer = service.share / "sealed"
+    reply = line.good(f"encrypt {service.file('m', HEADER + plain)} {answer}")
+    turned = bytes(byte ^ 0xFF for byte in plain)
+    assert answer.read_bytes() == HEADER + b"\x28" + bytes(39) + turned
+    assert reply["size"] == 72 + 40 + size
+
+
+def test_a_model_that_is_not_encrypted(service: Service) -> None:
+    line = service.attached("one")
+    answer = service.share / "sealed"
+    for content, name in (
+        (bytes(100), "ENCRYPT_ABSENT"),
+        (HEADER[:-1], "HEADER_MALFORMED"),
+        (b"", "HEADER_MALFORMED"),
+        (bytes(16 << 20) + b"!", "CA_FILE"),
+    ):
+        assert line.error(f"encrypt {service.file('m', content)} {answer}") == name
+        assert not answer.exists()
+    assert line.error(f"encrypt {service.share / 'none'} {answer}") == "CA_FILE"
+    assert line.error(f"encrypt {service.file('m', HEADER)} /etc/sealed") == "CA_PATH"
 
 
 def test_evidence(service: Service) -> None:

@@ -26,6 +26,10 @@
  *	->	for each operator: i32 builtin code, u32 newest version, u32
  *		types, name and notes, each with a 0 at its end
  *
+ * graph_describe
+ *		u32 cpu, u32 room, u32 source length, source, digest, model
+ *	->	what describe.h has of it
+ *
  * A model that is refused gives i32 operator index, i32 builtin code, reason.
  */
 #include <stdio.h>
@@ -33,6 +37,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "describe.h"
 #include "driver.h"
 #include "driver_graph.h"
 #include "nn/measure.h"
@@ -159,6 +164,36 @@ static enum cml_status graph_info(struct cml_bytes payload,
 out:
 	cml_graph_free(driver_allocator(), graph);
 	driver_model_free(model, len);
+
+	return status;
+}
+
+static enum cml_status graph_describe(struct cml_bytes payload,
+				      struct driver_reply *reply)
+{
+	struct cml_cursor cur = cml_cursor(payload);
+	uint32_t cpu = driver_u32(&cur);
+	size_t room = driver_u32(&cur);
+	struct cml_bytes source = driver_string(&cur);
+	struct cml_bytes digest = cml_cursor_take(&cur, CML_SHA256_SIZE);
+	struct cml_bytes file = driver_rest(&cur);
+	uint8_t *model = driver_model(file);
+	enum cml_status status = CML_INTERNAL;
+	struct cml_graph *graph = NULL;
+	size_t len = room;
+	uint8_t *out = malloc(room);
+
+	if (!cml_cursor_ok(&cur) || !out)
+		abort();
+	status = prepare(model, file.len, cpu, &graph, reply);
+	if (!status)
+		status = cml_describe_encode(graph, source, digest.ptr, out,
+					     &len);
+	if (!status)
+		driver_put(reply, out, len);
+	free(out);
+	cml_graph_free(driver_allocator(), graph);
+	driver_model_free(model, file.len);
 
 	return status;
 }
@@ -322,6 +357,7 @@ const struct driver_command driver_engine_commands[] = {
 	{ "graph_run", graph_run },
 	{ "graph_shuffled", graph_shuffled },
 	{ "graph_info", graph_info },
+	{ "graph_describe", graph_describe },
 	{ "graph_starve", graph_starve },
 	{ "graph_time", graph_time },
 	{ "measure_cpu", measure_cpu },

@@ -124,7 +124,50 @@ static enum cml_status run_vault_open(struct cml_bytes payload,
 	return status;
 }
 
+/*
+ * u32 operation (0 store, 1 remove), key id, key; any number of times -> after
+ * each u32 status, changed; in the end, of all keys: key id, key
+ */
+static enum cml_status run_vault_keys(struct cml_bytes payload,
+				      struct driver_reply *reply)
+{
+	struct cml_vault *vault = calloc(1, sizeof(*vault));
+	struct cml_cursor cur = cml_cursor(payload);
+
+	if (!vault)
+		return CML_NO_MEMORY;
+	while (cml_cursor_remaining(&cur)) {
+		uint32_t operation = driver_u32(&cur);
+		struct cml_bytes id = cml_cursor_take(&cur, CML_KEY_ID_SIZE);
+		struct cml_bytes key = cml_cursor_take(&cur,
+						       CML_AES256_KEY_SIZE);
+		enum cml_status status = CML_INTERNAL;
+		bool changed = false;
+
+		if (!cml_cursor_ok(&cur))
+			abort();
+		status = operation ? cml_vault_remove_key(vault, id.ptr) :
+			 cml_vault_store_key(vault, id.ptr, key.ptr, &changed);
+		driver_put_u32(reply, status);
+		driver_put_u32(reply, changed);
+	}
+	for (size_t i = 0; i < CML_VAULT_KEYS_MAX_COUNT; i++) {
+		const struct cml_vault_key *key = &vault->keys[i];
+
+		if (!key->present)
+			continue;
+		if (cml_vault_find_key(vault, key->id) != key)
+			abort();
+		driver_put(reply, key->id, sizeof(key->id));
+		driver_put(reply, key->key, sizeof(key->key));
+	}
+	free(vault);
+
+	return CML_OK;
+}
+
 const struct driver_command driver_vault_commands[] = {
+	{ "vault_keys", run_vault_keys },
 	{ "vault", run_vault },
 	{ "vault_seal", run_vault_seal },
 	{ "vault_open", run_vault_open },

@@ -81,6 +81,7 @@ static const struct driver_command *find(const char *name, size_t len)
 		driver_engine_commands,
 		driver_job_commands,
 		driver_media_commands,
+		driver_sealer_commands,
 		driver_vault_commands,
 	};
 	const struct driver_command *cmd = NULL;

@@ -45,6 +45,7 @@ extern const struct driver_command driver_crypto_commands[];
 extern const struct driver_command driver_engine_commands[];
 extern const struct driver_command driver_job_commands[];
 extern const struct driver_command driver_media_commands[];
+extern const struct driver_command driver_sealer_commands[];
 extern const struct driver_command driver_vault_commands[];
 
 /*

@@ -7,6 +7,7 @@
 
 const struct driver_command driver_crypto_commands[] = { { NULL, NULL } };
 const struct driver_command driver_cose_commands[] = { { NULL, NULL } };
+const struct driver_command driver_sealer_commands[] = { { NULL, NULL } };
 
 enum cml_status cml_crypto_hmac_sha256(struct cml_bytes key,
 				       const struct cml_bytes *pieces,

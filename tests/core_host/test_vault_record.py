@@ -221,3 +221,47 @@ def test_another_key_opens_nothing(native: Driver) -> None:
     status, vault = native.call("vault_open", os.urandom(32) + record)
     assert status == Status.STORAGE_DAMAGED
     assert b"secret" not in vault
+
+
+KEYS_MAX = 16
+
+
+def keys(
+    native: Driver, operations: list[tuple[bool, int]]
+) -> tuple[list[tuple[Status, bool]], dict[int, bytes]]:
+    """(remove, which) each; the answers, and which keys are there then."""
+    payload = b"".join(
+        struct.pack("<I", remove) + bytes([which]) * 16 + bytes([which + 100]) * 32
+        for remove, which in operations
+    )
+    status, reply = native.call("vault_keys", payload)
+    assert status == Status.OK
+    answers = [
+        (Status(code), bool(changed))
+        for code, changed in struct.iter_unpack("<II", reply[: 8 * len(operations)])
+    ]
+    there = struct.iter_unpack("<16s32s", reply[8 * len(operations) :])
+    return answers, {identity[0]: key for identity, key in there}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_keys_that_are_kept(native: Driver, seed: int) -> None:
+    chance = random.Random(seed)
+    count = chance.choice([3, KEYS_MAX, 40])
+    operations = [(chance.random() < 0.3, chance.randrange(count)) for _ in range(200)]
+    expected: list[tuple[Status, bool]] = []
+    there: set[int] = set()
+    for remove, which in operations:
+        if remove:
+            expected.append((OK if which in there else Status.KEY_UNKNOWN, False))
+            there.discard(which)
+        elif which in there:
+            expected.append((OK, False))
+        elif len(there) == KEYS_MAX:
+            expected.append((Status.KEY_STORE_FULL, False))
+        else:
+            expected.append((OK, True))
+            there.add(which)
+    answers, found = keys(native, operations)
+    assert answers == expected
+    assert found == {which: bytes([which + 100]) * 32 for which in there}

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from devices import devices
 from raw_client import Owner, Probe, owner_of, probe_in
 from real_stack import ROOT, Client
+from vault_device import MakeDevice, VaultDevice
 
 from sandbox.commands import photos
 from sandbox.log import SilentProgress
@@ -17,6 +19,7 @@ from sandbox.machine.boot import GUEST_SHARE
 from sandbox.machine.machine import Machine
 from sandbox.owner.service import Session
 from sandbox.owner.share import Share
+from sandbox.testing.lab import ImagesFor
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,3 +97,13 @@ def owner(machine: Machine, probe: Probe) -> Iterator[Owner]:
     """For any session of this TA."""
     with owner_of(machine) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def make_device(
+    sandbox_images: ImagesFor, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[MakeDevice]:
+    """Devices of a test file's own; they are off."""
+    state = tmp_path_factory.mktemp("devices")
+    with devices(state, lambda machine: VaultDevice(machine, sandbox_images)) as make:
+        yield make

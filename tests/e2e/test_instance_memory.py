@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OP-TEE patches 0004 and 0014: what instances of one TA share, and that nobody else does."""
+"""OP-TEE patches 0004, 0013 and 0014: what instances of one TA share, and that nobody else does."""
 
 import contextlib
 import shutil

@@ -18,7 +18,9 @@ from test_hostile_input import refused
 
 from sandbox import process
 from sandbox.authority import device
+from sandbox.authority.ca import ATTESTED
 from sandbox.commands import trust
+from sandbox.commands.keys_device import RotationRefused, rotated
 from sandbox.log import SilentProgress
 from sandbox.machine import flash
 from sandbox.machine.boot import GUEST_SHARE
@@ -180,6 +182,8 @@ def test_a_certificate_for_the_signing_key(machine: Machine, tmp_path: Path) -> 
     assert str(device.device_uuid(huk)) in subject and "signing" in subject
     shown = load_pem_public_key(run_sandbox("keys", "show", "signing").stdout.encode())
     assert made.public_key() == shown
+    (attested,) = made.extensions.get_extension_for_class(x509.CertificatePolicies).value
+    assert attested.policy_identifier == ATTESTED
     assert run_sandbox("keys", "revoke", certificate).status == 0
     # Somebody else's request is none of this TA's.
     other = ec.generate_private_key(ec.SECP256R1())
@@ -221,6 +225,28 @@ def test_what_was_wrapped_to_a_rotated_key_opens_nowhere(
     after.provision()
     after.load()
     after.assert_works()
+
+
+class Withheld:
+    """A session whose normal world says that it had a key replaced, and has not."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def rotate(self, name: str) -> int:
+        return 1
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)
+
+
+def test_a_rotation_that_the_normal_world_withholds_is_found_out(
+    client: Client, verifier: Verifier
+) -> None:
+    trusted = trust.Verified(verifier)
+    with pytest.raises(RotationRefused):
+        rotated(Withheld(client.session), trusted, "signing")  # type: ignore[arg-type]
+    assert trusted.keys_of(client.session).signing == client.signer
 
 
 class Lying:

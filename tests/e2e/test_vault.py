@@ -14,107 +14,34 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import numpy as np
 import pytest
-from devices import Device, Moment, devices
+from devices import Moment
 from real_stack import MODEL, ROOT, golden, run_sandbox
 from test_hostile_input import refused
 from test_run import reference
 from test_trust import TA_FILE, one_byte_changed
+from vault_device import TRUST, MakeDevice, VaultDevice, own
 
-from sandbox.commands.trust import Believed
+from sandbox.authority.device import device_uuid
 from sandbox.errors import SandboxError
+from sandbox.machine import flash
 from sandbox.machine.boot import GUEST_SHARE, StorageRefused
 from sandbox.machine.guest import Guest
 from sandbox.machine.machine import Machine
-from sandbox.owner import keys, sealed_file
+from sandbox.owner import keys
 from sandbox.owner.client import Client, Model, NotStored, StoredModel
 from sandbox.owner.service import Session, Stored, TaError
 from sandbox.owner.share import Share
 from sandbox.owner.vault import NotInVault, Vault
-from sandbox.testing.lab import ImagesFor
 
 SINE = ROOT / "fixtures/models/sine_f32.tflite"
 MNIST = ROOT / "fixtures/models/mnist_cnn_int8.tflite"
 CHELSEA = ROOT / "fixtures/photos/chelsea.jpg"
 # Each puts one model or two into a vault of sixteen.
 OWNERS_AT_ONCE = 6
-TRUST = Believed()
-
-
-class VaultDevice(Device):
-    """A machine with sessions of the TA through its client application."""
-
-    def up(self) -> "VaultDevice":
-        self.boot()
-        return self
-
-    @contextlib.contextmanager
-    def session(self, name: str = "test") -> Iterator[Session]:
-        """A TA session of its own, which is gone afterwards."""
-        with (
-            self.machine.guest() as guest,
-            Session(Machine.service(guest), GUEST_SHARE) as session,
-        ):
-            session.attach(name)
-            yield session
-            session.close_session(name)
-
-    @property
-    def share(self) -> Share:
-        return Share(self.machine.share)
-
-    @contextlib.contextmanager
-    def vault(self, key: bytes, name: str = "vault") -> Iterator[Vault]:
-        """Its owner's side, with the key in the TA."""
-        with self.session(name) as session:
-            vault = Vault(session, self.share, key, name)
-            vault.authorize(TRUST)
-            yield vault
-
-    def push(self, *models: Model) -> list[Stored]:
-        with self.vault(models[0].key) as vault:
-            for model in models:
-                vault.push(model)
-            return vault.models()
-
-    def listed(self) -> list[Stored]:
-        with self.session("list") as session:
-            return session.models()
-
-    def file(self, stored: Stored) -> Path:
-        (path,) = self.storage.glob(f"vault/*/{stored.file}")
-        return path
-
-    def load(self, stored: Stored) -> bytes:
-        """Into a session that has no key at all."""
-        with self.session("load") as session:
-            digest = session.load_stored(stored.file)
-            assert session.info().model_key_id is None
-            return digest
-
-    def clear_up(self, owners: list[bytes]) -> None:
-        """Nothing of these owners is left: the vault has no room for what all tests put there."""
-        with self.session("vault") as session:
-            for key in owners:
-                vault = Vault(session, self.share, key, "vault")
-                vault.authorize(TRUST)
-                for stored in own(vault.models(), key):
-                    vault.remove(stored.name)
-        owners.clear()
-
-
-MakeDevice = Callable[[str], VaultDevice]
-
-
-@pytest.fixture(scope="module")
-def make_device(
-    sandbox_images: ImagesFor, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[MakeDevice]:
-    state = tmp_path_factory.mktemp("devices")
-    with devices(state, lambda machine: VaultDevice(machine, sandbox_images)) as make:
-        yield make
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +67,9 @@ def model(path: Path, key: bytes, version: int = 1, name: str = "model") -> Mode
     return Model(name, path.read_bytes(), key, version)
 
 
-def own(stored: list[Stored], key: bytes) -> list[Stored]:
-    return [one for one in stored if one.key_id == sealed_file.key_id(key)]
+def uuid_of(device: VaultDevice) -> UUID:
+    """Not on the normal world's word."""
+    return device_uuid(flash.hardware_unique_key(device.machine.folder.flash))
 
 
 # What stays -------------------------------------------------------------------------------------
@@ -161,9 +89,8 @@ def test_models_stay_and_need_not_be_sent_again(device: VaultDevice, key: bytes)
 
     with device.machine.guest() as guest:
         with Session(Machine.service(guest), GUEST_SHARE) as session:
-            client = Client(
-                session, device.share, StoredModel("detector", 3, detector.digest), TRUST
-            )
+            expected = StoredModel("detector", 3, detector.digest, uuid_of(device))
+            client = Client(session, device.share, expected, TRUST)
             client.prepare("user")
             assert session.info().model_key_id is None
             result = client.detect(CHELSEA.read_bytes(), 0.5, {})
@@ -172,7 +99,8 @@ def test_models_stay_and_need_not_be_sent_again(device: VaultDevice, key: bytes)
         assert result.origin.model_name == "detector" and result.origin.model_version == 3
 
         with Session(Machine.service(guest), GUEST_SHARE) as session:
-            client = Client(session, device.share, StoredModel("sine", 7, sine.digest), TRUST)
+            expected = StoredModel("sine", 7, sine.digest, uuid_of(device))
+            client = Client(session, device.share, expected, TRUST)
             client.prepare("user")
             inputs, outputs = reference(SINE, None)
             found = client.run(inputs[0].tobytes(), {}).outputs[0]
@@ -327,7 +255,7 @@ def test_swapped_files_are_named(device: VaultDevice, key: bytes) -> None:
     # And a normal world that serves the other model without a word is found out by its owner.
     with device.session() as session:
         served = Served(session, listed[0].file, listed[1].file)
-        expected = StoredModel(listed[0].name, 1, listed[0].digest)
+        expected = StoredModel(listed[0].name, 1, listed[0].digest, uuid_of(device))
         a.write_bytes(a_bytes)
         b.write_bytes(b_bytes)
         with pytest.raises(NotStored, match="holds another model"):

@@ -27,6 +27,7 @@ made = {
     "optee": recipe.optee_os(1, progress),
     "firmware": recipe.trusted_firmware(progress),
     "ta": recipe.inference_ta(progress),
+    "sealing": recipe.inference_ta(progress, encrypt_model=True),
     "measuring": recipe.measuring_ta(progress),
 }
 json.dump({name: str(path) for name, path in made.items()}, sys.stdout)
@@ -81,7 +82,7 @@ def test_the_measurement_of_the_core(builds: Builds) -> None:
     assert one == other
 
 
-@pytest.mark.parametrize("where", ["optee", "ta", "measuring"])
+@pytest.mark.parametrize("where", ["optee", "ta", "sealing", "measuring"])
 def test_the_measurements_of_tas(builds: Builds, where: str) -> None:
     """A .ta file has its signature, which is salted: what is signed is the same."""
     one, other = (

@@ -70,6 +70,9 @@ def enumerators(enum: str, prefix: str) -> dict[str, int]:
         (tee_abi.NONCE_MAX_BYTES, "TA_CML_NONCE_MAX_SIZE"),
         (tee_abi.TOKEN_MAX_BYTES, "TA_CML_TOKEN_MAX_SIZE"),
         (tee_abi.CSR_MAX_BYTES, "TA_CML_CSR_MAX_SIZE"),
+        (tee_abi.STORED_KEYS_MAX_COUNT, "TA_CML_STORED_KEYS_MAX_COUNT"),
+        (tee_abi.KEY_LIST_MAX_BYTES, "TA_CML_KEY_LIST_MAX_SIZE"),
+        (tee_abi.DESCRIPTION_MAX_BYTES, "TA_CML_DESCRIPTION_MAX_SIZE"),
         (tee_abi.HEADER_BYTES, "CML_HEADER_SIZE"),
         (tee_abi.PHOTO_MAX_BYTES, "CML_PHOTO_MAX_LEN"),
         (tee_abi.MODEL_MAX_BYTES, "CML_MODEL_MAX_LEN"),
@@ -125,6 +128,7 @@ def test_client_application_has_the_same_names_and_numbers() -> None:
     assert int(numbers["STATUS_NO_MEMORY"]) == tee_abi.Status.NO_MEMORY
     assert int(numbers["SLOT_DATA"]) == tee_abi.KeySlot.DATA
     assert int(numbers["SLOT_MODEL"]) == tee_abi.KeySlot.MODEL
+    assert int(numbers["SLOT_STORED"]) == tee_abi.KeySlot.STORED
     assert int(numbers["OWN_KEY_WRAPPING"]) == tee_abi.OwnKey.WRAPPING
     assert int(numbers["OWN_KEY_SIGNING"]) == tee_abi.OwnKey.SIGNING
     assert int(numbers["HEADER_SIZE"]) == tee_abi.HEADER_BYTES

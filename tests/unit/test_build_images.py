@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import cpio, paths
-from sandbox.build import fip, images, store
+from sandbox.build import fip, images, recipe, store
+from sandbox.log import SilentProgress
 from sandbox.machine import boot
 
 GUEST = paths.project_dir() / "optee-build" / "guest"
@@ -170,3 +171,22 @@ def test_init_announces_the_events_that_the_machine_room_waits_for() -> None:
     failing = set(re.findall(r"(?:failed|attempt) ([a-z0-9-]+) ", text))
     # What fails at the storage's mount is a part of tee-supplicant's start.
     assert failing <= announced | {"storage"}
+
+
+@pytest.mark.parametrize(("encrypt_model", "said"), [(False, "n"), (True, "y")])
+def test_whether_a_ta_seals_is_not_the_environments_to_say(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encrypt_model: bool, said: str
+) -> None:
+    """A variable in it would else get the helper into what is called the production build."""
+    given: list[dict[str, str]] = []
+
+    def build_ta(*_: object, options: dict[str, str]) -> Path:
+        given.append(options)
+        return tmp_path
+
+    monkeypatch.setenv("CFG_CML_ENCRYPT_MODEL", "n" if encrypt_model else "y")
+    monkeypatch.setattr(recipe, "ta_dev_kit", lambda _: tmp_path)
+    monkeypatch.setattr(recipe.sources, "unpacked", lambda *_: tmp_path)
+    monkeypatch.setattr(recipe, "_build_ta", build_ta)
+    recipe.inference_ta(SilentProgress(), encrypt_model=encrypt_model)
+    assert given == [{"CFG_CML_ENCRYPT_MODEL": said}]

@@ -62,7 +62,7 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prepared:
     prepared = Prepared(tmp_path / "flash.bin", tmp_path / "Image", tmp_path / "initrd.cpio")
     for path in (prepared.flash, prepared.kernel, prepared.initrd):
         path.write_bytes(b"x")
-    monkeypatch.setattr(images, "prepare", lambda _cores, _progress: prepared)
+    monkeypatch.setattr(images, "prepare", lambda _cores, _progress, **_: prepared)
     return prepared
 
 
@@ -180,6 +180,7 @@ STATUS_UP = {
     "qemu_pid": int,
     "ssh_port": int,
     "ta": dict,
+    "encrypt_model": bool,
     "images": dict,
     "stages": list,
     "paths": dict,
@@ -299,12 +300,38 @@ def test_up_with_other_cores_is_refused(run: Run, fake: Callable[[str], None]) -
     assert run("up", "--cores", "1")[0] == 0
 
 
+def test_up_with_a_ta_that_seals_is_recorded_and_said(
+    run: Run, fake: Callable[[str], None], built: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def prepare(_cores: int, _progress: object, *, encrypt_model: bool) -> Prepared:
+        asked.append(encrypt_model)
+        return built
+
+    monkeypatch.setattr(images, "prepare", prepare)
+    status, out, _ = run("up", "--encrypt-model")
+    assert status == 0 and "not for production" in out
+    assert json.loads(run("status", "--json")[1])["encrypt_model"] is True
+    assert "not for production" in run("status")[1]
+    # It is what it is, until it is started anew; and then it is the default.
+    status, out, _ = run("up")
+    assert status == 0 and "not for production" in out
+    run("down")
+    status, out, _ = run("up")
+    assert status == 0 and "production" not in out
+    assert asked == [True, True, False]
+    status, _, err = run("up", "--encrypt-model")
+    assert status == 2 and "seals no models" in err
+    assert json.loads(run("status", "--json")[1])["encrypt_model"] is False
+
+
 def test_up_tells_when_the_sources_moved_on(
     run: Run, fake: Callable[[str], None], built: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("up")
     newer = Prepared(built.flash, built.kernel, built.initrd.with_name("newer.cpio"))
-    monkeypatch.setattr(images, "prepare", lambda _cores, _progress: newer)
+    monkeypatch.setattr(images, "prepare", lambda _cores, _progress, **_: newer)
     status, out, _ = run("up")
     assert status == 0 and "from other images" in out
     assert json.loads(run("up", "--json")[1])["outdated"] is True
@@ -398,7 +425,7 @@ def test_bad_settings_are_2(
 
 
 def _raiser(error: BaseException) -> Callable[..., Any]:
-    def prepare(*_: object) -> None:
+    def prepare(*_: object, **__: object) -> None:
         raise error
 
     return prepare

@@ -64,7 +64,7 @@ def test_nonsense_that_is_told_is_the_guests_error(entry: object) -> None:
 def test_a_record_is_what_was_saved() -> None:
     record = Record.load(DEVICE)
     assert (record.models, record.active) == ({}, None)
-    door = StoredModel("door", 3, DIGEST)
+    door = StoredModel("door", 3, DIGEST, DEVICE)
     made = Record.update(DEVICE, lambda record: record.with_model(door))
     assert Record.load(DEVICE) == made
     assert made.expected("door") == made.expected(None) == door
@@ -76,7 +76,7 @@ def test_a_record_is_what_was_saved() -> None:
 
 
 def test_what_is_active_goes_with_its_model() -> None:
-    door, window = (StoredModel(name, 1, DIGEST) for name in ("door", "window"))
+    door, window = (StoredModel(name, 1, DIGEST, DEVICE) for name in ("door", "window"))
     record = Record.load(DEVICE).with_model(door).with_model(window)
     assert record.active == "door"
     assert record.without("window").active == "door"
@@ -86,7 +86,7 @@ def test_what_is_active_goes_with_its_model() -> None:
 
 def test_processes_that_push_at_once_lose_nothing() -> None:
     def note(index: int) -> None:
-        model = StoredModel(f"m{index}", 1, DIGEST)
+        model = StoredModel(f"m{index}", 1, DIGEST, DEVICE)
         Record.update(DEVICE, lambda record: record.with_model(model))
 
     with ThreadPoolExecutor(8) as pool:
@@ -116,7 +116,7 @@ def test_a_version_is_above_the_last_if_the_content_is_another() -> None:
     record = Record.load(DEVICE)
     model = Model("door", b"content", bytes(32))
     assert record.version_for(model) == 1
-    same = record.with_model(StoredModel("door", 4, model.digest))
+    same = record.with_model(StoredModel("door", 4, model.digest, DEVICE))
     assert same.version_for(model) == 4
     assert same.version_for(Model("door", b"other", bytes(32))) == 5
     assert same.version_for(Model("window", b"other", bytes(32))) == 1
@@ -143,7 +143,7 @@ def test_what_its_owner_did_not_push_is_not_used(
     digest: bytes, served: bytes, tmp_path: Path
 ) -> None:
     told = Stored("door", 3, digest, 1000, True, b"\xab" * 16, "cd" * 32)
-    expected = StoredModel("door", 3, DIGEST)
+    expected = StoredModel("door", 3, DIGEST, DEVICE)
     session: Any = Told([told], served)
     with pytest.raises(NotStored, match="door"):
         Client(session, Share(tmp_path), expected, Believed())._load_stored(expected)

@@ -3,8 +3,10 @@
 
 import json
 import random
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 from evidence_maker import HUK, NONCE, evidence
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,7 +25,8 @@ from hypothesis import strategies as st
 from sandbox.authority.manufacturer import Manufacturer
 from sandbox.errors import UserError
 from sandbox.verifier import chain, errors, policy
-from sandbox.verifier.appraisal import Appraisal, Tier, Verdict
+from sandbox.verifier import verifier as verifier_module
+from sandbox.verifier.appraisal import Appraisal, Tier, Verdict, tier_of
 from sandbox.verifier.nonces import Nonces
 from sandbox.verifier.policy import Policy
 from sandbox.verifier.reference import Reference
@@ -60,6 +63,7 @@ def appraise(maker: Manufacturer) -> Appraise:
     ) -> Appraisal:
         if certificates is None:
             certificates = [maker.endorse(HUK)]
+        options.setdefault("crls", [maker.crl()])
         verifier = Verifier(
             Policy.from_toml(toml),
             reference,
@@ -135,6 +139,14 @@ def test_what_is_no_token_is_refused(appraise: Appraise) -> None:
     assert found.evidence is None and found.vector == {"instance-identity": 1}
 
 
+def test_a_key_twice_that_cannot_be_decoded_is_refused(appraise: Appraise) -> None:
+    """Before any signature is looked at, so anybody can send it."""
+    payload = b"\xa2\x61\xff\0\x61\xff\0"
+    token = b"\xd2\x84\x43\xa1\x01\x26\xa0" + bytes([0x40 | len(payload)]) + payload
+    error = refused(appraise(token + b"\x58\x40" + bytes(64)), errors.EvidenceDuplicate, "format")
+    assert "0x61ff" in error.message
+
+
 def test_a_device_that_nobody_endorsed_is_refused(appraise: Appraise) -> None:
     refused(appraise(evidence(huk=bytes(16))), chain.CertificateUntrusted, "certificate")
 
@@ -178,6 +190,7 @@ class Forge:
         days: tuple[int, int] = (-10, 10),
         names: tuple[str, ...] = ("attestation",),
         serials: tuple[str, ...] = (str(DEVICE),),
+        extended: tuple[ObjectIdentifier, ...] = (),
     ) -> x509.Certificate:
         if subject is None:
             subject = x509.Name(
@@ -213,7 +226,30 @@ class Forge:
         )
         if usage is not None:
             builder = builder.add_extension(x509.KeyUsage(**flags), critical=True)
+        if extended:
+            builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
         return builder.sign(by or self.key, SHA256())
+
+    def crl(
+        self, *, days: tuple[int, int] = (-1, 1), extension: x509.ExtensionType | None = None
+    ) -> x509.CertificateRevocationList:
+        """Of nothing."""
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self.root.subject)
+            .last_update(NOW + timedelta(days=days[0]))
+            .next_update(NOW + timedelta(days=days[1]))
+        )
+        if extension is not None:
+            builder = builder.add_extension(extension, critical=True)
+        return builder.sign(self.key, SHA256())
+
+    def verifier(self, **options: Any) -> Verifier:
+        """One that trusts the forge: what is wrong is with the certificate alone."""
+        options = {"crls": [self.crl()], **options}
+        return Verifier(
+            Policy.from_toml(DEFAULT), REFERENCE, [self.root], clock=lambda: NOW, **options
+        )
 
 
 DEVICE_KEY = ec.derive_private_key(
@@ -248,10 +284,8 @@ def test_no_certificate_at_all_is_refused(appraise: Appraise) -> None:
 
 
 def by_forge(certificate: Callable[[Forge], x509.Certificate]) -> Appraisal:
-    """A forge that is trusted: what is wrong is with the certificate alone."""
     forge = Forge("trusted")
-    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [forge.root], clock=lambda: NOW)
-    return verifier.appraise(evidence(), NONCE, chain=[certificate(forge)])
+    return forge.verifier().appraise(evidence(), NONCE, chain=[certificate(forge)])
 
 
 def test_a_certificate_of_the_forge_itself_is_good() -> None:
@@ -291,6 +325,20 @@ def test_a_key_for_something_else_is_refused(usage: str | None) -> None:
     refused(found, chain.CertificateMisused, "certificate")
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        ExtendedKeyUsageOID.CODE_SIGNING,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+        ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,
+    ],
+)
+def test_a_key_for_another_protocol_is_refused(use: ObjectIdentifier) -> None:
+    found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, extended=(use,)))
+    error = refused(found, chain.CertificateMisused, "certificate")
+    assert use.dotted_string in error.message
+
+
 def test_a_certificate_authoritys_key_signs_no_evidence() -> None:
     found = by_forge(lambda forge: forge.certificate(DEVICE_KEY, ca=True))
     refused(found, chain.CertificateMisused, "certificate")
@@ -322,7 +370,7 @@ def test_a_key_on_another_curve_is_refused() -> None:
 def test_whatever_is_in_a_chain_ends_in_a_refusal() -> None:
     """The certificates come from the same side as the evidence."""
     forge = Forge("trusted")
-    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [forge.root], clock=lambda: NOW)
+    verifier = forge.verifier()
     der = forge.certificate(DEVICE_KEY).public_bytes(Encoding.DER)
     chance = random.Random(1)
     read = 0
@@ -342,23 +390,98 @@ def test_whatever_is_in_a_chain_ends_in_a_refusal() -> None:
 
 def test_a_revoked_certificate_is_refused(maker: Manufacturer, appraise: Appraise) -> None:
     certificates = [maker.endorse(HUK)]
-    assert appraise(certificates=certificates, crls=[maker.crl()]).affirming
+    early = [maker.crl()]
+    assert appraise(certificates=certificates, crls=early).affirming
     maker.revoke(certificates[0].serial_number, "keyCompromise")
     found = appraise(certificates=certificates, crls=[maker.crl()])
-    refused(found, chain.CertificateRevoked, "certificate")
-    assert found.vector["instance-identity"] == 96
+    refused(found, chain.CertificateRevoked, "revocation")
+    assert found.vector == {"instance-identity": 96}
+    assert found.checks[-1].verdict is Verdict.NOT_JUDGED
+    # One of two lists of the issuer has it.
+    both = [*early, maker.crl()]
+    for crls in (both, both[::-1]):
+        found = appraise(certificates=certificates, crls=crls)
+        refused(found, chain.CertificateRevoked, "revocation")
 
 
 def test_an_old_or_forged_revocation_list_is_refused(
     maker: Manufacturer, appraise: Appraise, tmp_path: Path
 ) -> None:
     crl = maker.crl()
-    refused(
-        appraise(crls=[crl], at=NOW + timedelta(days=8)), chain.CertificateRevoked, "certificate"
-    )
+    late = NOW + timedelta(days=8)
+    refused(appraise(crls=[crl], at=late), chain.RevocationUnknown, "revocation")
     # Another authority of the same name.
     other = Manufacturer(tmp_path / "other", clock=lambda: NOW)
-    refused(appraise(crls=[other.crl()]), chain.CertificateRevoked, "certificate")
+    for crls in ([other.crl()], [other.crl(), crl], [crl, other.crl()]):
+        refused(appraise(crls=crls), chain.RevocationUnknown, "revocation")
+
+
+def test_without_a_list_of_the_issuer_nothing_is_affirmed(
+    maker: Manufacturer, appraise: Appraise
+) -> None:
+    """A certificate that was taken back: whoever withholds the list is not believed."""
+    certificates = [maker.endorse(HUK)]
+    maker.revoke(certificates[0].serial_number, "keyCompromise")
+    for crls in ([], [Forge("somebody else").crl()]):
+        found = appraise(certificates=certificates, crls=crls)
+        error = refused(found, chain.RevocationUnknown, "revocation")
+        assert "--no-revocation" in str(error.hints)
+        assert found.vector == {"instance-identity": 99}
+
+
+def test_each_issuer_of_the_path_needs_a_list() -> None:
+    forge, middle = Forge("trusted"), Forge("middle")
+    issuer = forge.certificate(middle.key.public_key(), subject=middle.name, ca=True)
+    leaf = middle.certificate(DEVICE_KEY)
+    found = {
+        name: forge.verifier(crls=crls).appraise(evidence(), NONCE, chain=[leaf, issuer])
+        for name, crls in {
+            "both": [forge.crl(), middle.crl()],
+            "root's": [forge.crl()],
+            "middle's": [middle.crl()],
+        }.items()
+    }
+    assert found["both"].affirming, found["both"].as_json()
+    for name in ("root's", "middle's"):
+        refused(found[name], chain.RevocationUnknown, "revocation")
+
+
+def test_a_list_of_some_certificates_only_is_none() -> None:
+    forge = Forge("trusted")
+    partial = x509.IssuingDistributionPoint(None, None, False, True, None, False, False)
+    found = forge.verifier(crls=[forge.crl(extension=partial)]).appraise(
+        evidence(), NONCE, chain=[forge.certificate(DEVICE_KEY)]
+    )
+    refused(found, chain.RevocationUnknown, "revocation")
+
+
+def test_who_goes_without_revocation_is_warned(appraise: Appraise) -> None:
+    found = appraise(crls=None)
+    assert found.tier is Tier.WARNING and found.good and not found.affirming
+    (warned,) = (check for check in found.checks if check.verdict is not Verdict.PASS)
+    assert (warned.name, warned.verdict) == ("revocation", Verdict.WARN)
+    assert found.vector == {"instance-identity": -33, "configuration": 2, "executables": 2}
+    assert found.as_json()["status"] == "warning"
+    assert found.accepted and found.wrapping_key
+    # It excuses nothing else.
+    other = appraise(evidence(huk=bytes(16)), crls=None)
+    refused(other, chain.CertificateUntrusted, "certificate")
+    replayed = appraise(nonce=bytes(32), crls=None)
+    refused(replayed, errors.NonceRefused, "nonce")
+    assert replayed.vector["instance-identity"] == 99
+
+
+@pytest.mark.parametrize(
+    ("value", "tier"),
+    [
+        *((n, Tier.NONE) for n in (-1, 0, 1)),
+        *((n, Tier.AFFIRMING) for n in (2, 31, -2, -32)),
+        *((n, Tier.WARNING) for n in (32, 95, -33, -96)),
+        *((n, Tier.CONTRAINDICATED) for n in (96, 127, -97, -128)),
+    ],
+)
+def test_tiers_are_those_of_ar4si(value: int, tier: Tier) -> None:
+    assert tier_of(value) is tier
 
 
 # Freshness --------------------------------------------------------------------------------------
@@ -366,7 +489,10 @@ def test_an_old_or_forged_revocation_list_is_refused(
 
 @pytest.mark.parametrize("nonce", [bytes(32), NONCE[:-1], NONCE + b"\0", bytes(8)])
 def test_another_nonce_is_refused(nonce: bytes, appraise: Appraise) -> None:
-    refused(appraise(nonce=nonce), errors.NonceRefused, "nonce")
+    found = appraise(nonce=nonce)
+    refused(found, errors.NonceRefused, "nonce")
+    # Also for whoever reads one claim of the vector and not the status.
+    assert set(found.vector.values()) == {99}
 
 
 def test_evidence_without_a_nonce_is_refused(appraise: Appraise) -> None:
@@ -389,6 +515,7 @@ def test_an_answer_counts_once_and_in_time(appraise: Appraise) -> None:
     assert appraise(token, nonce=nonce, nonces=nonces).affirming
     replayed = appraise(token, nonce=nonce, nonces=nonces)
     refused(replayed, errors.NonceRefused, "freshness")
+    assert set(replayed.vector.values()) == {99}
 
     late = nonces.issue()
     time.now += 301
@@ -414,6 +541,7 @@ def test_the_verifiers_own_challenges(maker: Manufacturer) -> None:
         REFERENCE,
         [maker.certificate()],
         endorsements=lambda _: certificates,
+        crls=[maker.crl()],
         clock=lambda: NOW,
     )
     first, second = verifier.challenge(), verifier.challenge()
@@ -422,6 +550,24 @@ def test_the_verifiers_own_challenges(maker: Manufacturer) -> None:
     assert not verifier.appraise(token, second).affirming
     assert verifier.appraise(token, first).affirming
     assert not verifier.appraise(token, first).affirming
+
+
+def test_threads_that_ask_first_at_once_share_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the two sessions of `sandbox detect` do."""
+
+    class Slow(Nonces):
+        def __init__(self, lifetime_s: float) -> None:
+            time.sleep(0.2)
+            super().__init__(lifetime_s)
+
+    monkeypatch.setattr(verifier_module, "Nonces", Slow)
+    forge = Forge("trusted")
+    verifier, leaf = forge.verifier(), forge.certificate(DEVICE_KEY)
+    with ThreadPoolExecutor(2) as pool:
+        challenges = [pool.submit(verifier.challenge) for _ in range(2)]
+        for nonce in (challenge.result() for challenge in challenges):
+            found = verifier.appraise(evidence({10: nonce}), nonce, chain=[leaf])
+            assert found.affirming, found.as_json()
 
 
 def test_waiting_challenges_are_limited_and_old_ones_make_room() -> None:
@@ -437,7 +583,9 @@ def test_waiting_challenges_are_limited_and_old_ones_make_room() -> None:
 
 def test_another_boot_is_refused_where_one_is_expected(appraise: Appraise) -> None:
     assert appraise(bootseed=evidence_maker.BOOTSEED).affirming
-    refused(appraise(bootseed=bytes(32)), errors.BootRefused, "boot")
+    found = appraise(bootseed=bytes(32))
+    refused(found, errors.BootRefused, "boot")
+    assert found.vector["instance-identity"] == 97
 
 
 # Policy -----------------------------------------------------------------------------------------
@@ -591,7 +739,7 @@ def test_each_refusal_is_met_above() -> None:
 @settings(max_examples=60, deadline=None)
 def test_altered_tokens_are_refused_and_never_raise(data: st.DataObject) -> None:
     forge = Forge("trusted")
-    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [forge.root], clock=lambda: NOW)
+    verifier = forge.verifier()
     chain_of = [forge.certificate(DEVICE_KEY)]
     good = evidence()
     at = data.draw(st.integers(0, len(good) - 1))

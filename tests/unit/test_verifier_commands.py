@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from evidence_maker import HUK, NONCE
 
 from sandbox.__main__ import main
+from sandbox.authority import ca
 from sandbox.authority.manufacturer import Manufacturer, endorse
 from sandbox.authority.owner import OwnerAuthority
 from sandbox.commands import reference_values
@@ -116,10 +117,27 @@ def test_chain_root_and_revocation_from_files(
     leaf.write_bytes(certificate.public_bytes(Encoding.PEM))
     argv = ("verify", token, "--nonce", NONCE.hex(), "--reference", reference)
     assert run(*argv, "--chain", leaf)[0] == 2
-    assert run(*argv, "--chain", leaf, "--root", root)[0] == 0
+    trusted = (*argv, "--chain", leaf, "--root", root)
+    status, _, err = run(*trusted)
+    assert status == 2 and "no revocation list" in err
+    assert "--crl" in err and "--no-revocation" in err
+    status, out, err = run(*trusted, "--no-revocation")
+    assert (status, err) == (0, "") and out.rstrip().endswith("warning")
+    status, out, _ = run(*trusted, "--no-revocation", "--json")
+    assert status == 0 and json.loads(out)["status"] == "warning"
+    crl.write_bytes(maker.crl().public_bytes(Encoding.PEM))
+    status, out, _ = run(*trusted, "--crl", crl)
+    assert status == 0 and out.rstrip().endswith("affirming")
+    status, _, err = run(*trusted, "--crl", crl, "--no-revocation")
+    assert status == 2 and "--crl and --no-revocation" in err
+    # One of somebody else changes nothing, before it or behind it.
+    other = tmp_path / "other.crl"
+    other.write_bytes(OwnerAuthority().crl().public_bytes(Encoding.PEM))
+    assert run(*trusted, "--crl", other)[0] == 2
+    assert run(*trusted, "--crl", other, "--crl", crl)[0] == 0
     maker.revoke(certificate.serial_number)
     crl.write_bytes(maker.crl().public_bytes(Encoding.PEM))
-    status, _, err = run(*argv, "--chain", leaf, "--root", root, "--crl", crl)
+    status, _, err = run(*trusted, "--crl", crl)
     assert status == 2 and "was revoked" in err
     for option in ("--chain", "--root", "--crl"):
         for path in (token, tmp_path / "none"):
@@ -132,6 +150,25 @@ def test_a_revoked_endorsement_of_this_users_manufacturer(
 ) -> None:
     Manufacturer().revoke(endorse(HUK).serial_number)
     status, _, err = run("verify", token, "--nonce", NONCE.hex(), "--reference", reference)
+    assert status == 2 and "was revoked" in err
+
+
+def test_what_another_user_needs_of_this_users_manufacturer(
+    run: Run, token: Path, reference: Path, tmp_path: Path
+) -> None:
+    leaf, root, crl = (tmp_path / name for name in ("leaf.pem", "root.pem", "maker.crl"))
+    certificate = endorse(HUK)
+    leaf.write_bytes(certificate.public_bytes(Encoding.PEM))
+    status, out, _ = run("keys", "authority", "--manufacturer")
+    assert status == 0
+    root.write_text(out)
+    assert run("keys", "crl", "--manufacturer", "--out", crl)[0] == 0
+    argv = ("verify", token, "--nonce", NONCE.hex(), "--reference", reference)
+    argv += ("--chain", leaf, "--root", root, "--crl", crl)
+    assert run(*argv)[0] == 0
+    Manufacturer().revoke(certificate.serial_number)
+    assert run("keys", "crl", "--manufacturer", "--out", crl)[0] == 0
+    status, _, err = run(*argv)
     assert status == 2 and "was revoked" in err
 
 
@@ -191,7 +228,7 @@ def test_without_a_file_the_local_build_is_compared_with(
             ),
         ),
     )
-    monkeypatch.setattr(reference_values, "built", lambda *_: values)
+    monkeypatch.setattr(reference_values, "built", lambda *_, **__: values)
     endorse(HUK)
     assert run("verify", token, "--nonce", NONCE.hex())[0] == 0
     status, out, _ = run("verify", "--print-policy")
@@ -202,7 +239,7 @@ def test_reference_values_as_corim(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = ReferenceValues(CoreValue("4.10.0", evidence_maker.CORE_SHA256), ())
-    monkeypatch.setattr(reference_values, "built", lambda *_: values)
+    monkeypatch.setattr(reference_values, "built", lambda *_, **__: values)
     endorse(HUK)
     unsigned, signed = tmp_path / "unsigned.corim", tmp_path / "signed.corim"
     assert run("reference-values", "--corim", unsigned, "--unsigned")[0] == 0
@@ -232,12 +269,21 @@ def write_request(path: Path, key: ec.EllipticCurvePrivateKey, name: str = "sign
     return path
 
 
+def policies(certificate: x509.Certificate) -> list[x509.ObjectIdentifier]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.CertificatePolicies)
+    except x509.ExtensionNotFound:
+        return []
+    return [policy.policy_identifier for policy in found.value]
+
+
 def test_issue_revoke_and_list(run: Run, tmp_path: Path) -> None:
     csr = write_request(tmp_path / "signing.csr", ec.generate_private_key(ec.SECP256R1()))
     out_file = tmp_path / "signing.pem"
-    status, out, _ = run("keys", "issue", csr, "--out", out_file, "--days", "3")
+    unattested = ("keys", "issue", csr, "--unattested")
+    status, out, _ = run(*unattested, "--out", out_file, "--days", "3")
     assert status == 0 and f"serialNumber={DEVICE}" in out
-    status, out, _ = run("keys", "issue", csr)
+    status, out, _ = run(*unattested)
     certificate = x509.load_pem_x509_certificate(out.encode())
     assert certificate.issuer == OwnerAuthority().certificate().subject
 
@@ -254,10 +300,10 @@ def test_issue_revoke_and_list(run: Run, tmp_path: Path) -> None:
     status, out, _ = run("keys", "authority", "--issued")
     assert out.count(DEVICE) == 2 and "revoked (superseded)" in out
     status, out, _ = run("keys", "authority", "--json")
-    assert len(json.loads(out)["issued"]) == 2
+    assert [entry["attested"] for entry in json.loads(out)["issued"]] == [False, False]
     status, out, _ = run("keys", "authority")
     assert x509.load_pem_x509_certificate(out.encode()) == OwnerAuthority().certificate()
-    status, _, err = run("keys", "issue", csr)
+    status, _, err = run(*unattested)
     assert status == 2 and "was revoked" in err
 
 
@@ -272,19 +318,31 @@ def test_a_key_is_certified_for_evidence_that_names_it(
     )
     status, out, _ = run("keys", "issue", wrapping, *attested)
     assert status == 0 and out.startswith("-----BEGIN CERTIFICATE")
+    assert policies(x509.load_pem_x509_certificate(out.encode())) == [ca.ATTESTED]
+    # A relying party that has never heard of the other way to get one can tell them apart.
+    status, out, _ = run("keys", "issue", wrapping, "--unattested")
+    assert status == 0 and policies(x509.load_pem_x509_certificate(out.encode())) == []
+    status, out, _ = run("keys", "authority", "--json")
+    assert [entry["attested"] for entry in json.loads(out)["issued"]] == [True, False]
+    status, out, _ = run("keys", "authority", "--issued")
+    assert ["attested" in line for line in out.splitlines()] == [True, False]
+    for option in ("--unattested", "--no-revocation"):
+        status, out, err = run("keys", "issue", wrapping, *attested, option)
+        assert (status, out) == (2, "") and option in err
     other = write_request(tmp_path / "other.csr", ec.generate_private_key(ec.SECP256R1()))
     status, out, err = run("keys", "issue", other, *attested)
     assert (status, out) == (2, "") and "none of those" in err
     late = ("--evidence", token, "--nonce", "00" * 32, "--reference", reference)
     status, out, err = run("keys", "issue", wrapping, *late)
     assert (status, out) == (2, "") and "nonce" in err
-    assert len(OwnerAuthority().issued()) == 1
+    assert len(OwnerAuthority().issued()) == 2
 
 
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         (("issue", "none.csr"), "cannot read none.csr"),
+        (("issue", "CSR"), "not that a TA has it"),
         (("issue", "CSR", "--days", "0"), "not a number of days"),
         (("issue", "CSR", "--nonce", "00" * 8), "without --evidence"),
         (("revoke", "none.pem"), "neither a file nor a serial number"),

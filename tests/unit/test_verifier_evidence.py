@@ -111,6 +111,8 @@ WRONG: dict[str, tuple[type[errors.EvidenceError], bytes]] = {
     "trailing-header": (errors.EvidenceTrailing, message(ES256 + b"\0", {}, GOOD, SIGNATURE)),
     "large": (errors.EvidenceTooLarge, evidence({-70000: bytes(20_000)})),
     "duplicate": (errors.EvidenceDuplicate, with_payload(TWICE)),
+    # Two texts that are no UTF-8: nothing may decode them on the way to the refusal.
+    "duplicate-no-utf8": (errors.EvidenceDuplicate, with_payload(b"\xa2\x61\xff\0\x61\xff\0")),
     "duplicate-component": (errors.EvidenceDuplicate, components(CORE, CODE, CODE)),
     "duplicate-header": (
         errors.EvidenceDuplicate,
@@ -286,6 +288,23 @@ def test_no_other_exception_escapes_a_claim_of_any_kind(claim: int, value: Any) 
 def test_no_other_exception_escapes_any_bytes(data: bytes) -> None:
     for token in (data, b"\xd2\x84" + data, with_payload(data)):
         outcome(token)
+
+
+# Items as no encoder writes them: texts that are no UTF-8, and the same key again.
+_raw_items = st.one_of(
+    st.binary(max_size=2).map(lambda text: bytes([0x60 | len(text)]) + text),
+    st.binary(max_size=2).map(lambda data: bytes([0x40 | len(data)]) + data),
+    st.sampled_from([b"\0", b"\x20", b"\xf6", b"\xf7", b"\xf9\0\0", b"\xa0", b"\x61\xff"]),
+)
+
+
+@given(st.lists(_raw_items, max_size=6), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_no_other_exception_escapes_a_map_of_any_items(items: list[bytes], twice: bool) -> None:
+    entries = items * 2 if twice else items
+    raw = bytes([0xA0 | len(entries)]) + b"".join(item + b"\0" for item in entries)
+    outcome(with_payload(raw))
+    outcome(message(ES256, {}, GOOD, SIGNATURE).replace(b"\xa0", raw, 1))
 
 
 def test_every_byte_altered_and_every_cut() -> None:

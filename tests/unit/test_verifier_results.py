@@ -43,8 +43,13 @@ def maker(tmp_path: Path) -> Manufacturer:
     return Manufacturer(tmp_path / "maker")
 
 
-def appraised(maker: Manufacturer, token: bytes) -> Appraisal:
-    verifier = Verifier(Policy.from_toml(DEFAULT), REFERENCE, [maker.certificate()])
+def appraised(maker: Manufacturer, token: bytes, *, revocation: bool = True) -> Appraisal:
+    verifier = Verifier(
+        Policy.from_toml(DEFAULT),
+        REFERENCE,
+        [maker.certificate()],
+        crls=[maker.crl()] if revocation else None,
+    )
     return verifier.appraise(token, NONCE, chain=[maker.endorse(HUK)])
 
 
@@ -92,7 +97,11 @@ def test_an_altered_ear_is_noticed(maker: Manufacturer, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("token", "vector", "error"),
     [
-        (evidence({10: bytes(32)}), {"instance-identity": 2}, "NonceRefused"),
+        (
+            evidence({10: bytes(32)}),
+            {"instance-identity": 99, "configuration": 99, "executables": 99},
+            "NonceRefused",
+        ),
         (evidence(huk=bytes(16)), {"instance-identity": 99}, "SignatureRefused"),
         (b"", {"instance-identity": 1}, "EvidenceTruncated"),
     ],
@@ -104,7 +113,7 @@ def test_a_refusal_is_an_ear_too(
     found = ear.claims(appraised(maker, token))
     (judged,) = found["submods"].values()
     assert found["ear_status"] == judged["ear_status"] == "contraindicated"
-    assert judged["ear_trustworthiness_vector"].items() >= vector.items()
+    assert judged["ear_trustworthiness_vector"] == vector
     errors = [check.get("error") for check in judged["ear_verifier_claims"]["checks"]]
     assert error in errors
 
@@ -254,6 +263,18 @@ def test_an_appraisal_is_a_line_a_check(maker: Manufacturer) -> None:
     (line,) = (line for line in bad.splitlines() if line.startswith("nonce"))
     assert NONCE.hex() in line and bytes(32).hex() in line and line.rstrip().endswith("NO")
     assert bad.rstrip().endswith("contraindicated")
+
+
+def test_what_nobody_asked_is_a_warning_wherever_it_is_read(maker: Manufacturer) -> None:
+    found = appraised(maker, evidence(), revocation=False)
+    claims = json.loads(json.dumps(ear.claims(found)))
+    (judged,) = claims["submods"].values()
+    assert claims["ear_status"] == judged["ear_status"] == "warning"
+    assert judged["ear_trustworthiness_vector"]["instance-identity"] == -33
+    text = printed(show.print_appraisal, found)
+    (line,) = (line for line in text.splitlines() if line.startswith("revocation"))
+    assert "no list is asked" in line and line.rstrip().endswith("warning")
+    assert text.rstrip().endswith("warning")
 
 
 def test_evidence_is_printed_as_it_is(maker: Manufacturer) -> None:
