@@ -46,6 +46,55 @@ static const char *const command_names[] = {
 	[TA_CML_CMD_ENCRYPT_FINISH] = "ENCRYPT_FINISH",
 };
 
+/* OP-TEE's stats PTA: lib/libutee/include/pta_stats.h */
+#define STATS_UUID \
+	{ 0xd96a5b40, 0xe2c7, 0xb1af, \
+	  { 0x87, 0x94, 0x10, 0x02, 0xa5, 0xd5, 0xc6, 0x1b } }
+#define STATS_CMD_ALLOC		1
+#define STATS_TA_RAM		3
+
+struct stats_alloc {
+	char description[32];
+	uint64_t sum_of_squares;
+	uint32_t allocated, max_allocated, size;
+	uint32_t failures, biggest_failure, allocated_at_it;
+};
+
+/*
+ * While a session is opened OP-TEE has a copy of the TA's file, 627 KiB, beside
+ * the session's own 132. To be refused is an alarm on its console, of which
+ * nobody can tell that we go on without.
+ */
+#define OPENING_SIZE		(832u << 10)
+
+/* An OP-TEE that does not say has room. */
+static bool has_room(TEEC_Context *context)
+{
+	static const TEEC_UUID uuid = STATS_UUID;
+	struct stats_alloc stats = { 0 };
+	TEEC_Operation operation = {
+		.paramTypes = TEEC_PARAM_TYPES(TEEC_VALUE_INPUT,
+					       TEEC_MEMREF_TEMP_OUTPUT,
+					       TEEC_NONE, TEEC_NONE),
+		.params[0].value.a = STATS_TA_RAM,
+		.params[1].tmpref = { &stats, sizeof(stats) },
+	};
+	TEEC_Session session = { 0 };
+	uint32_t origin = 0;
+	TEEC_Result res = TEEC_OpenSession(context, &session, &uuid,
+					   TEEC_LOGIN_PUBLIC, NULL, NULL,
+					   &origin);
+
+	if (res)
+		return true;
+	res = TEEC_InvokeCommand(&session, STATS_CMD_ALLOC, &operation,
+				 &origin);
+	TEEC_CloseSession(&session);
+
+	return res || stats.size < stats.allocated ||
+	       stats.size - stats.allocated >= OPENING_SIZE;
+}
+
 bool tee_session_open(struct tee_session **session, struct tee_error *error)
 {
 	static const TEEC_UUID uuid = TA_CML_UUID;
@@ -72,6 +121,9 @@ bool tee_session_open(struct tee_session **session, struct tee_error *error)
 		goto out_context;
 
 	error->command = "OPEN_SESSION";
+	res = TEEC_ERROR_OUT_OF_MEMORY;
+	if (!has_room(&made->context))
+		goto out_shared;
 	res = TEEC_OpenSession(&made->context, &made->session, &uuid,
 			       TEEC_LOGIN_PUBLIC, NULL, NULL, &error->origin);
 	if (res)

@@ -95,14 +95,16 @@ TEEC_Result TEEC_OpenSession(TEEC_Context *context, TEEC_Session *session,
 			     const void *connection_data,
 			     TEEC_Operation *operation, uint32_t *origin)
 {
+	static const TEEC_UUID uuid = TA_CML_UUID;
 	TEEC_Result res = TEEC_ERROR_OUT_OF_MEMORY;
 
 	(void)context;
-	(void)destination;
 	(void)connection_method;
 	(void)connection_data;
 	(void)operation;
 	*origin = TEEC_ORIGIN_TEE;
+	if (memcmp(destination, &uuid, sizeof(uuid)))
+		return TEEC_ERROR_ITEM_NOT_FOUND;
 	pthread_mutex_lock(&tee.lock);
 	for (size_t i = 0; i < limit("FAKE_TEE_SESSIONS"); i++)
 		if (!tee.sessions[i].open) {

@@ -112,6 +112,8 @@ def test_up_and_down_of_a_second_machine(second: str) -> None:
     assert record is not None and record.qemu is not None
     ran = run_sandbox("--machine", name, "exec", "--", "nproc")
     assert ran.stdout == "4\n"
+    listed = run_sandbox("--machine", name, "ta", "list", "--json").json["tas"]
+    assert {ta["origin"] for ta in listed} == {"image"}
     secure = machine.folder.log(World.SECURE).read_text(errors="replace")
     for core in range(1, 4):
         assert f"Secondary CPU {core} initializing" in secure

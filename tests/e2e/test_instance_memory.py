@@ -179,25 +179,26 @@ def test_a_block_of_many_pieces(instance: Open, context: TEEContext) -> None:
     """Memory is free in many places, in none of them enough; as it is after TAs came and went."""
     before, heap = used(context), used(context, Pool.CORE_HEAP)
     keeps, goes = instance(TA), instance(TA)
-    gaps: list[Session] = []
-    with contextlib.ExitStack() as kept:
-        # Filled up by turns with what stays and what goes...
-        for number in range(64):
-            try:
-                stays = kept.enter_context(context.open_session(OTHER_TA))
-                gaps.append(context.open_session(TA))
-                create(gaps[-1], MIB, ValueIn(1, number))
+    with contextlib.ExitStack() as stack:
+        opened = [
+            stack.enter_context(context.open_session(uuid))
+            for _ in range(12)
+            for uuid in (TA, OTHER_TA)
+        ]
+        pairs = list(zip(opened[::2], opened[1::2], strict=True))
+        # Filled up by turns with what goes and what stays...
+        with pytest.raises(TeeError) as caught:
+            for number, (leaves, stays) in enumerate(pairs):
+                create(leaves, MIB, ValueIn(1, number))
                 create(stays, MIB // 4, ValueIn(1, number))
-            except TeeError as error:
-                assert error.result is TeeResult.OUT_OF_MEMORY
-                break
-        for session in gaps:
-            session.close()
+        assert caught.value.result is TeeResult.OUT_OF_MEMORY
+        for leaves, _ in pairs[:number]:
+            leaves.close()
         with Stats(context) as stats:
             free = stats.memory(Pool.TA_RAM)
         # ... no gap has more than a block of one and what its sessions took.
-        assert len(gaps) > 4
-        size = (len(gaps) - 1) * MIB
+        assert number > 4
+        size = number * MIB
         assert free.size - free.used > size > 3 * MIB
         create(keeps, size)
         assert look(keeps) == (0, 0)
