@@ -26,7 +26,7 @@ int cmd_info(const struct options *options)
 	size_t len = 0;
 
 	(void)options;
-	if (!tee_session_open(&session, &error))
+	if (!tee_session_open(&session, 0, &error))
 		return report(&error);
 	if (!tee_get(session, TA_CML_CMD_INFO, &len, &error)) {
 		tee_session_close(session);

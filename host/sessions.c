@@ -149,7 +149,7 @@ static bool open_entry(struct sessions *sessions, struct entry *entry,
 	bool opened = false;
 
 	do {
-		opened = tee_session_open(&entry->session.tee, error);
+		opened = tee_session_open(&entry->session.tee, 0, error);
 	} while (!opened && tee_error_is_memory(error) &&
 		 sessions_make_room(sessions));
 	if (opened)

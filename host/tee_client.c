@@ -68,7 +68,7 @@ struct stats_alloc {
 #define OPENING_SIZE		(832u << 10)
 
 /* An OP-TEE that does not say has room. */
-static bool has_room(TEEC_Context *context)
+static bool has_room(TEEC_Context *context, size_t spare)
 {
 	static const TEEC_UUID uuid = STATS_UUID;
 	struct stats_alloc stats = { 0 };
@@ -92,10 +92,11 @@ static bool has_room(TEEC_Context *context)
 	TEEC_CloseSession(&session);
 
 	return res || stats.size < stats.allocated ||
-	       stats.size - stats.allocated >= OPENING_SIZE;
+	       stats.size - stats.allocated >= OPENING_SIZE + spare;
 }
 
-bool tee_session_open(struct tee_session **session, struct tee_error *error)
+bool tee_session_open(struct tee_session **session, size_t spare,
+		      struct tee_error *error)
 {
 	static const TEEC_UUID uuid = TA_CML_UUID;
 	struct tee_session *made = calloc(1, sizeof(*made));
@@ -122,7 +123,7 @@ bool tee_session_open(struct tee_session **session, struct tee_error *error)
 
 	error->command = "OPEN_SESSION";
 	res = TEEC_ERROR_OUT_OF_MEMORY;
-	if (!has_room(&made->context))
+	if (!has_room(&made->context, spare))
 		goto out_shared;
 	res = TEEC_OpenSession(&made->context, &made->session, &uuid,
 			       TEEC_LOGIN_PUBLIC, NULL, NULL, &error->origin);

@@ -19,7 +19,12 @@ struct tee_error {
 struct tee_session;
 
 /* All return false and fill @error when they fail. */
-bool tee_session_open(struct tee_session **session, struct tee_error *error);
+/*
+ * TEEC_ERROR_OUT_OF_MEMORY, too, where secure memory would not be left for
+ * @spare bytes more.
+ */
+bool tee_session_open(struct tee_session **session, size_t spare,
+		      struct tee_error *error);
 void tee_session_close(struct tee_session *session);	/* NULL allowed */
 
 uint8_t *tee_session_buffer(struct tee_session *session);

@@ -48,6 +48,7 @@ struct workers {
 	unsigned int helping;
 	unsigned int opening;
 	bool prepare, end;
+	size_t spare;			/* for whom they prepare */
 	unsigned int count;
 	struct worker workers[];
 };
@@ -107,11 +108,12 @@ static void open_session(struct worker *worker)
 {
 	struct tee_session *tee = NULL;
 	struct tee_error error = { 0 };
+	size_t spare = worker->workers->prepare ? worker->workers->spare : 0;
 	bool opened = false;
 
 	worker->workers->opening++;
 	enter(worker);
-	opened = tee_session_open(&tee, &error);
+	opened = tee_session_open(&tee, spare, &error);
 	leave(worker);
 	worker->workers->opening--;
 	if (opened)
@@ -271,10 +273,11 @@ void workers_end(struct workers *workers, unsigned int core,
 	change(workers, core, -1, limit);
 }
 
-void workers_prepare(struct workers *workers)
+void workers_prepare(struct workers *workers, size_t spare)
 {
 	pthread_mutex_lock(&workers->lock);
 	workers->prepare = true;
+	workers->spare = spare;
 	pthread_cond_broadcast(&workers->changed);
 	pthread_mutex_unlock(&workers->lock);
 }

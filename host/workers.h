@@ -8,6 +8,7 @@
 #define CML_WORKERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct workers;
 
@@ -16,8 +17,11 @@ struct workers *workers_new(void);
 void workers_free(struct workers *workers);
 unsigned int workers_core_count(const struct workers *workers);
 
-/* A photo is to be expected: helpers open their sessions already. */
-void workers_prepare(struct workers *workers);
+/*
+ * A photo is to be expected: helpers open their sessions already, if they leave
+ * @spare bytes of secure memory for the model that is being loaded.
+ */
+void workers_prepare(struct workers *workers, size_t spare);
 /* Returns when they have, or cannot: nothing goes on in the background then. */
 void workers_wait_prepared(struct workers *workers);
 /*
