@@ -9,7 +9,18 @@ import pytest
 from driver import Driver
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_stream import ASSOCIATED, FIRST, HEADER, KEY, LENGTHS, MORE, Stream, open_stream, text
+from test_stream import (
+    ASSOCIATED,
+    FIRST,
+    HEADER,
+    KEY,
+    LENGTHS,
+    MORE,
+    PIECES,
+    Stream,
+    open_stream,
+    text,
+)
 
 from sandbox.owner import sealed_file
 from sandbox.owner.sealed_file import Header
@@ -59,11 +70,7 @@ def test_tink_and_the_reader_open_it(native: Driver, length: int) -> None:
 @given(
     length=st.integers(1, FIRST + 3 * MORE),
     key=st.binary(min_size=32, max_size=32),
-    pieces=st.lists(
-        st.one_of(st.integers(0, 50), st.integers(65000, 66000), st.integers(0, 200_000)),
-        min_size=1,
-        max_size=12,
-    ).filter(lambda sizes: sum(sizes) > 500),
+    pieces=PIECES,
 )
 @settings(max_examples=60, deadline=None)
 def test_pieces_of_any_size(native: Driver, length: int, key: bytes, pieces: list[int]) -> None:

@@ -101,6 +101,12 @@ class Stream:
 
 
 STREAM = Stream()
+# Sizes that a stream comes in, in turn, again and again: small ones alone would take long.
+PIECES = st.lists(
+    st.one_of(st.integers(0, 50), st.integers(65000, 66000), st.integers(0, 200_000)),
+    min_size=1,
+    max_size=12,
+).filter(lambda sizes: sum(sizes) > 500)
 
 
 @pytest.mark.parametrize("length", LENGTHS)
@@ -118,11 +124,7 @@ def test_what_tink_seals_opens(native: Driver, length: int) -> None:
     length=st.integers(1, FIRST + 3 * MORE),
     associated=st.binary(max_size=200),
     key=st.binary(min_size=32, max_size=32),
-    pieces=st.lists(
-        st.one_of(st.integers(0, 50), st.integers(65000, 66000), st.integers(0, 200_000)),
-        min_size=1,
-        max_size=12,
-    ).filter(lambda sizes: sum(sizes) > 500),
+    pieces=PIECES,
 )
 @settings(max_examples=60, deadline=None)
 def test_pieces_of_any_size(
